@@ -1,0 +1,136 @@
+import { z } from 'zod';
+import type { Permission } from './permission.ts';
+
+/** How a column's Postgres text becomes JSON. The rules themselves are in row-json.ts. */
+export type ColumnKind =
+  | 'id'
+  | 'int'
+  | 'numeric'
+  | 'boolean'
+  | 'text'
+  | 'timestamp'
+  | 'date'
+  | 'json'
+  | 'text_array';
+
+/** `never`: the database or a command sets it; `create`: only when the row is made; `always`: PATCH too. */
+export type ColumnWrite = 'never' | 'create' | 'always';
+
+export type Column<K extends ColumnKind = ColumnKind, N extends boolean = boolean> = {
+  readonly kind: K;
+  /** The type as format_type() prints it: the drift check compares it with the database. */
+  readonly pgType: string;
+  readonly nullable: N;
+  /** Schema of the JSON value when present; for writes too. */
+  readonly value: z.ZodType;
+  readonly write: ColumnWrite;
+  /** A create without it is refused. */
+  readonly required: boolean;
+  /** False keeps it out of the publication, REST and the feed: secrets. */
+  readonly published: boolean;
+  /** Table this column points into, within the account. */
+  readonly references: string | undefined;
+  /** Seen only by roles with this permission; others get the row without it. */
+  readonly permission: Permission | undefined;
+};
+
+type Options<N extends boolean> = {
+  nullable?: N;
+  write?: ColumnWrite;
+  required?: boolean;
+  published?: boolean;
+  permission?: Permission;
+  references?: string;
+  pgType?: string;
+};
+
+function column<K extends ColumnKind, N extends boolean>(
+  kind: K,
+  pgType: string,
+  value: z.ZodType,
+  options: Options<N>,
+): Column<K, N> {
+  return {
+    kind,
+    pgType: options.pgType ?? pgType,
+    nullable: (options.nullable ?? false) as N,
+    value,
+    write: options.write ?? 'never',
+    required: options.required ?? false,
+    published: options.published ?? true,
+    references: options.references,
+    permission: options.permission,
+  };
+}
+
+const idSchema = z.int().positive();
+const timestampSchema = z.iso.datetime({ offset: true });
+
+/** Identity or reference: bigint in Postgres, a JSON number, refused beyond 2^53. */
+export const id = <N extends boolean = false>(options: Options<N> = {}): Column<'id', N> =>
+  column('id', 'bigint', idSchema, options);
+
+export const int = <N extends boolean = false>(
+  options: Options<N> & { min?: number; max?: number } = {},
+): Column<'int', N> =>
+  column(
+    'int',
+    'integer',
+    z.int().min(options.min ?? -2147483648).max(options.max ?? 2147483647),
+    options,
+  );
+
+/** `value numeric(14,2)` and the like: the text of Postgres verbatim, a JSON number. */
+export const numeric = <N extends boolean = false>(
+  options: Options<N> & { min?: number; max?: number } = {},
+): Column<'numeric', N> =>
+  column(
+    'numeric',
+    'numeric(14,2)',
+    z.number().min(options.min ?? -999_999_999_999).max(options.max ?? 999_999_999_999),
+    options,
+  );
+
+export const boolean = <N extends boolean = false>(options: Options<N> = {}): Column<'boolean', N> =>
+  column('boolean', 'boolean', z.boolean(), options);
+
+/** NUL cannot be stored by Postgres and lone surrogates cannot be sent: both are refused here. */
+export const text = <N extends boolean = false>(
+  options: Options<N> & { min?: number; max?: number; values?: readonly string[]; pattern?: RegExp } = {},
+): Column<'text', N> => {
+  if (options.values) return column('text', 'text', z.enum(options.values as [string, ...string[]]), options);
+  let schema = z
+    .string()
+    .max(options.max ?? 10_000)
+    .refine((value) => !value.includes('\0') && value.isWellFormed(), 'holds a character that cannot be stored');
+  if (options.min !== undefined) schema = schema.min(options.min);
+  if (options.pattern) schema = schema.regex(options.pattern);
+  return column('text', 'text', schema, options);
+};
+
+export const timestamp = <N extends boolean = false>(options: Options<N> = {}): Column<'timestamp', N> =>
+  column('timestamp', 'timestamp with time zone', timestampSchema, options);
+
+/** An object of at most 16 KiB: custom fields and settings. */
+export const json = <N extends boolean = false>(options: Options<N> = {}): Column<'json', N> =>
+  column(
+    'json',
+    'jsonb',
+    z
+      .record(z.string().max(200), z.unknown())
+      .refine((value) => JSON.stringify(value).length <= 16_384, 'is larger than 16 KiB')
+      .refine((value) => !JSON.stringify(value).includes('\\u0000'), 'holds a character that cannot be stored'),
+    options,
+  );
+
+export const textArray = <N extends boolean = false>(
+  options: Options<N> & { values?: readonly string[]; max?: number } = {},
+): Column<'text_array', N> =>
+  column(
+    'text_array',
+    'text[]',
+    z
+      .array(options.values ? z.enum(options.values as [string, ...string[]]) : z.string().max(200))
+      .max(options.max ?? 100),
+    options,
+  );

@@ -1,0 +1,14 @@
+import { id, timestamp } from '../column.ts';
+import { defineEntity } from '../entity.ts';
+
+/** One login of one user in one account. Its refresh tokens are in the private schema; revoking the row closes sockets. */
+export const sessions = defineEntity({
+  table: 'sessions',
+  singular: 'session',
+  permission: 'users',
+  columns: {
+    user_id: id({ references: 'users' }),
+    expires_at: timestamp(),
+    revoked_at: timestamp({ nullable: true }),
+  },
+});

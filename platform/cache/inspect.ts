@@ -1,0 +1,44 @@
+import type { Redis } from 'ioredis';
+import { accountKeys, controlKeys, type Keyspace } from '../../domain/cache-key.ts';
+import { reachable } from './control.ts';
+
+/** Looks at entries for `clarin verify` and the sampler: by known names, never by scanning the keyspace. */
+export class CacheInspector {
+  readonly #redis: Redis;
+  readonly #space: Keyspace;
+
+  constructor(options: { redis: Redis; space: Keyspace }) {
+    this.#redis = options.redis;
+    this.#space = options.space;
+  }
+
+  /** Current epoch's id; undefined when there is none. */
+  async readEpochId(): Promise<string | undefined> {
+    return (await reachable(this.#redis.hget(controlKeys(this.#space).control, 'epoch'))) ?? undefined;
+  }
+
+  async readAccounts(epoch: string): Promise<number[]> {
+    return (await reachable(this.#redis.smembers(controlKeys(this.#space).accounts(epoch)))).map(Number);
+  }
+
+  /** At most `count` accounts, chosen at random. */
+  async sampleAccounts(epoch: string, count: number): Promise<number[]> {
+    return (await reachable(this.#redis.srandmember(controlKeys(this.#space).accounts(epoch), count))).map(Number);
+  }
+
+  /** Fields of a family; bounded by FAMILY_ENTRIES_MAX. */
+  async readFields(accountId: number, epoch: string, family: string): Promise<string[]> {
+    return reachable(this.#redis.hkeys(accountKeys(this.#space, accountId, epoch).family(family)));
+  }
+
+  /** At most `count` fields, chosen at random. */
+  async sampleFields(accountId: number, epoch: string, family: string, count: number): Promise<string[]> {
+    const key = accountKeys(this.#space, accountId, epoch).family(family);
+    return (await reachable(this.#redis.hrandfield(key, count))) as string[];
+  }
+
+  async readEntry(accountId: number, epoch: string, family: string, field: string): Promise<string | undefined> {
+    const key = accountKeys(this.#space, accountId, epoch).family(family);
+    return (await reachable(this.#redis.hget(key, field))) ?? undefined;
+  }
+}

@@ -1,0 +1,116 @@
+import { z } from 'zod';
+import { ClarinError } from '../domain/errors.ts';
+
+/** The only reader of process.env. Every variable, its default and what it is for stand here once. */
+const port = (fallback: number) => z.coerce.number().int().min(0).max(65535).default(fallback);
+const url = (...protocols: string[]) =>
+  z.string().refine((value) => URL.canParse(value) && protocols.includes(new URL(value).protocol), {
+    message: `must be a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}`,
+  });
+
+const databaseUrl = url('postgres:', 'postgresql:');
+
+const settings = z.object({
+  /** Postgres for api, ingest, gateway. */
+  DATABASE_URL: databaseUrl,
+  /** Postgres as the owner of the schema, for migrate. */
+  MIGRATE_DATABASE_URL: databaseUrl.optional(),
+  /** Postgres as a role with REPLICATION, for replicator and slot. */
+  REPLICATION_DATABASE_URL: databaseUrl.optional(),
+  REDIS_URL: url('redis:', 'rediss:'),
+  CLARIN_HOST: z.string().default('127.0.0.1'),
+  API_PORT: port(8080),
+  FEED_PORT: port(8081),
+  INGEST_PORT: port(8082),
+  GATEWAY_PORT: port(8083),
+  /** Signs access tokens; the same for api, replicator and gateway. */
+  CLARIN_SECRET: z.string().min(32, 'must have at least 32 characters: `openssl rand -hex 32` makes one'),
+  CLARIN_SLOT: z.string().regex(/^[a-z0-9_]{1,63}$/, 'may hold a-z, 0-9 and _ only').optional(),
+  CLARIN_PUBLICATION: z.string().regex(/^[a-z0-9_]{1,63}$/, 'may hold a-z, 0-9 and _ only').default('clarin'),
+  CLARIN_REDIS_PREFIX: z.string().regex(/^[a-z0-9_-]{1,32}$/, 'may hold a-z, 0-9, _ and - only').default('clarin'),
+  POOL_MAX: z.coerce.number().int().min(1).max(200).default(10),
+  STATEMENT_TIMEOUT_MS: z.coerce.number().int().min(100).max(600_000).default(5_000),
+  /** Requests one session (or, without one, one address) may make in a minute. */
+  RATE_LIMIT_PER_MINUTE: z.coerce.number().int().min(1).max(10_000_000).default(3_000),
+  /** Logins and refreshes one address may try in a minute; a user is locked after five failures besides. */
+  LOGIN_LIMIT_PER_MINUTE: z.coerce.number().int().min(1).max(10_000_000).default(60),
+  /** Cookies are sent over TLS only; off in `clarin dev`. */
+  COOKIE_SECURE: z.enum(['true', 'false']).default('true'),
+  /** A browser page of this origin may call the API and open the feed; comma-separated. */
+  ALLOWED_ORIGINS: z.string().default(''),
+  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+});
+
+export type Config = {
+  readonly databaseUrl: string;
+  readonly migrateDatabaseUrl: string;
+  readonly replicationDatabaseUrl: string;
+  readonly redisUrl: string;
+  readonly host: string;
+  readonly apiPort: number;
+  readonly feedPort: number;
+  readonly ingestPort: number;
+  readonly gatewayPort: number;
+  readonly secret: string;
+  /** Slots are named cluster-wide: the database's name is in the default. */
+  readonly slot: string;
+  readonly publication: string;
+  readonly redisPrefix: string;
+  readonly poolMax: number;
+  readonly statementTimeoutMs: number;
+  readonly rateLimitPerMinute: number;
+  readonly loginLimitPerMinute: number;
+  readonly cookieSecure: boolean;
+  readonly allowedOrigins: readonly string[];
+  readonly logLevel: string;
+};
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** What a role can do without: migrate and slot need neither Redis nor a secret. */
+export type Needs = { redis: boolean; secret: boolean };
+
+/** @throws ClarinError `configuration` naming every variable that is missing or wrong, in words. */
+export function readConfig(
+  environment: Environment = process.env,
+  needs: Needs = { redis: true, secret: true },
+): Config {
+  const given = { ...environment };
+  if (!needs.redis) given['REDIS_URL'] ??= 'redis://127.0.0.1:6379';
+  if (!needs.secret) given['CLARIN_SECRET'] ??= '-'.repeat(32);
+  // An empty variable is an absent one: compose files write them so.
+  const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined && value !== ''));
+  const parsed = settings.safeParse(present);
+  if (!parsed.success) {
+    const reasons = parsed.error.issues.map((issue) => {
+      const name = issue.path.join('.');
+      return present[name] === undefined ? `${name} is missing` : `${name} ${issue.message}`;
+    });
+    throw new ClarinError('configuration', `${reasons.join('; ')}. The README lists every setting.`);
+  }
+  const value = parsed.data;
+  const migrateDatabaseUrl = value.MIGRATE_DATABASE_URL ?? value.DATABASE_URL;
+  const database = decodeURIComponent(new URL(value.DATABASE_URL).pathname.slice(1)) || 'postgres';
+  return {
+    databaseUrl: value.DATABASE_URL,
+    migrateDatabaseUrl,
+    replicationDatabaseUrl: value.REPLICATION_DATABASE_URL ?? value.DATABASE_URL,
+    redisUrl: value.REDIS_URL,
+    host: value.CLARIN_HOST,
+    apiPort: value.API_PORT,
+    feedPort: value.FEED_PORT,
+    ingestPort: value.INGEST_PORT,
+    gatewayPort: value.GATEWAY_PORT,
+    secret: value.CLARIN_SECRET,
+    slot: value.CLARIN_SLOT ?? `clarin_${database.toLowerCase().replace(/[^a-z0-9_]/g, '_')}`.slice(0, 63),
+    publication: value.CLARIN_PUBLICATION,
+    redisPrefix: value.CLARIN_REDIS_PREFIX,
+    poolMax: value.POOL_MAX,
+    statementTimeoutMs: value.STATEMENT_TIMEOUT_MS,
+    rateLimitPerMinute: value.RATE_LIMIT_PER_MINUTE,
+    loginLimitPerMinute: value.LOGIN_LIMIT_PER_MINUTE,
+    cookieSecure: value.COOKIE_SECURE === 'true',
+    allowedOrigins: value.ALLOWED_ORIGINS.split(',').map((origin) => origin.trim()).filter((origin) => origin !== ''),
+    logLevel: value.LOG_LEVEL,
+  };
+}

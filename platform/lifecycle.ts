@@ -1,0 +1,52 @@
+import { ClarinError } from '../domain/errors.ts';
+import type { Log } from './log.ts';
+
+/** Something started that can be stopped once, within a deadline. */
+export type Running = { stop(): Promise<void> };
+
+const STOP_DEADLINE_MS = 10_000;
+
+/** Exit codes: 0 stopped as asked, 1 configuration, 2 an unexpected fault, 75 restart me (as in sysexits, EX_TEMPFAIL). */
+export const EXIT = { ok: 0, configuration: 1, fault: 2, restart: 75 } as const;
+
+export function exitCodeOf(error: unknown): number {
+  if (!(error instanceof ClarinError)) return EXIT.fault;
+  if (error.code === 'configuration' || error.code === 'replication_drift') return EXIT.configuration;
+  return error.code === 'internal' ? EXIT.fault : EXIT.restart;
+}
+
+/**
+ * Runs one role until SIGTERM or SIGINT, then stops it within ten seconds. A start that fails prints one sentence
+ * and exits; a fault nobody handled is logged once and ends the process: the supervisor starts a clean one.
+ */
+export async function runUntilStopped(log: Log, start: (signal: AbortSignal) => Promise<Running>): Promise<never> {
+  const stopping = new AbortController();
+  const asked = new Promise<void>((resolve) => {
+    stopping.signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => stopping.abort());
+  const crash = (error: unknown): never => {
+    log.fatal({ error }, 'unhandled fault');
+    process.exit(exitCodeOf(error));
+  };
+  process.on('uncaughtException', crash);
+  process.on('unhandledRejection', crash);
+  let running: Running;
+  try {
+    running = await start(stopping.signal);
+  } catch (error) {
+    if (stopping.signal.aborted) process.exit(EXIT.ok);
+    const sentence = error instanceof Error ? error.message : String(error);
+    log.fatal({ error }, 'cannot start');
+    process.stderr.write(`clarin: ${sentence}\n`);
+    process.exit(exitCodeOf(error));
+  }
+  await asked;
+  const deadline = setTimeout(() => {
+    log.error('did not stop in time');
+    process.exit(EXIT.fault);
+  }, STOP_DEADLINE_MS);
+  deadline.unref();
+  await running.stop();
+  process.exit(EXIT.ok);
+}

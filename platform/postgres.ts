@@ -1,0 +1,192 @@
+import pg from 'pg';
+import { LSN_ZERO, mustParseLsn, type Lsn } from '../domain/lsn.ts';
+import { MESSAGE_ORIGIN } from '../domain/change.ts';
+import type { Log } from './log.ts';
+import { compile, sql, type Sql } from './sql.ts';
+import { translateError } from './sqlstate.ts';
+
+/** Values as Postgres printed them. Nothing is parsed: row-json.ts turns text into JSON, once, for REST and feed. */
+export type TextRow = Record<string, string | null>;
+
+/**
+ * Session settings that decide how values print, and limits. Sent at start-up, they win over ALTER DATABASE and
+ * ALTER ROLE. The walsender gets the same, so that a row is the same text in a query and in the log.
+ * https://www.postgresql.org/docs/current/runtime-config-client.html
+ */
+export const TEXT_SETTINGS: Readonly<Record<string, string>> = {
+  TimeZone: 'UTC',
+  DateStyle: 'ISO,YMD',
+  IntervalStyle: 'postgres',
+  bytea_output: 'hex',
+  extra_float_digits: '1',
+  lc_monetary: 'C',
+  xmloption: 'content',
+};
+
+/** `-c a=b -c c=d`, for the `options` start-up parameter. */
+export function startupOptions(settings: Readonly<Record<string, string>>): string {
+  return Object.entries(settings)
+    .map(([name, value]) => `-c ${name}=${value.replaceAll('\\', '\\\\').replaceAll(' ', '\\ ')}`)
+    .join(' ');
+}
+
+const TEXT_TYPES = { getTypeParser: () => (value: unknown) => value };
+
+export type Queries = {
+  /** One statement, all values text. `signal` cancels it on the server. @throws ClarinError. */
+  query(statement: Sql, options?: { signal?: AbortSignal | undefined }): Promise<TextRow[]>;
+};
+
+export type Origin = {
+  request_id?: string;
+  operation_id?: string;
+  actor_id?: number;
+  source: 'api' | 'kommo' | 'whatsapp' | 'import' | 'system';
+};
+
+export type Database = Queries & {
+  /**
+   * One transaction on one connection; rolled back when `work` throws. `origin` goes into the WAL with it and comes
+   * back in the feed. `commitLsn` is at or behind the end of the commit record. @throws ClarinError.
+   */
+  transaction<T>(
+    work: (tx: Queries) => Promise<T>,
+    options?: { origin?: Origin; signal?: AbortSignal | undefined; readOnly?: boolean },
+  ): Promise<{ value: T; commitLsn: Lsn }>;
+  stats(): { total: number; idle: number; waiting: number };
+  close(): Promise<void>;
+};
+
+type Options = {
+  url: string;
+  applicationName: string;
+  max: number;
+  statementTimeoutMs: number;
+  log: Log;
+};
+
+/** A bounded pool. Waiting for a connection is bounded by the statement timeout too. */
+export function createDatabase(options: Options): Database {
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    application_name: options.applicationName,
+    max: options.max,
+    connectionTimeoutMillis: options.statementTimeoutMs,
+    idleTimeoutMillis: 30_000,
+    keepAlive: true,
+    // The server's own limit comes first; this one is for a server that no longer answers.
+    query_timeout: options.statementTimeoutMs + 2_000,
+    types: TEXT_TYPES,
+    options: startupOptions({
+      ...TEXT_SETTINGS,
+      statement_timeout: String(options.statementTimeoutMs),
+      lock_timeout: String(options.statementTimeoutMs),
+      idle_in_transaction_session_timeout: String(options.statementTimeoutMs * 2),
+    }),
+  });
+  // An idle connection that breaks (a restart of Postgres) is only noted: the pool replaces it.
+  pool.on('error', (error) => options.log.warn({ error }, 'idle database connection lost'));
+
+  const withClient = async <T>(signal: AbortSignal | undefined, work: (client: pg.PoolClient) => Promise<T>) => {
+    signal?.throwIfAborted();
+    const client = await pool.connect().catch((error: unknown) => {
+      throw translateError(error);
+    });
+    const cancel = (): void => void cancelBackend(options.url, client);
+    signal?.addEventListener('abort', cancel, { once: true });
+    let failure: Error | undefined;
+    try {
+      return await work(client);
+    } catch (error) {
+      failure = error instanceof Error ? error : new Error(String(error));
+      throw translateError(error);
+    } finally {
+      signal?.removeEventListener('abort', cancel);
+      client.release(failure !== undefined && isBroken(failure) ? failure : undefined);
+    }
+  };
+
+  return {
+    query: (statement, { signal } = {}) => withClient(signal, (client) => run(client, statement)),
+    transaction: (work, { origin, signal, readOnly } = {}) =>
+      withClient(signal, async (client) => {
+        await client.query(readOnly ? 'begin isolation level repeatable read read only' : 'begin');
+        try {
+          if (origin) await run(client, announceOrigin(origin));
+          const value = await work({ query: (statement) => run(client, statement) });
+          await client.query('commit');
+          return { value, commitLsn: readOnly ? LSN_ZERO : await readInsertLsn(client) };
+        } catch (error) {
+          await client.query('rollback').catch(() => undefined);
+          throw error;
+        }
+      }),
+    stats: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
+    close: () => pool.end(),
+  };
+}
+
+function announceOrigin(origin: Origin): Sql {
+  return sql`select pg_logical_emit_message(true, ${MESSAGE_ORIGIN}, ${JSON.stringify(origin)})`;
+}
+
+/** Any commit of this session so far ends at or before the WAL's insert position. */
+async function readInsertLsn(client: pg.PoolClient): Promise<Lsn> {
+  const rows = await run(client, sql`select pg_current_wal_insert_lsn() as lsn`);
+  return mustParseLsn(rows[0]?.['lsn'] ?? '0/0');
+}
+
+async function run(client: pg.PoolClient | pg.Client, statement: Sql): Promise<TextRow[]> {
+  const { text, values } = compile(statement);
+  const result = await client.query<TextRow>({ text, values });
+  return result.rows;
+}
+
+/** A connection is thrown away when its state is unknown: timeouts of the driver and broken sockets. */
+function isBroken(error: Error): boolean {
+  const message = error.message;
+  return /timeout|terminat|ECONN|EPIPE|closed|not queryable/i.test(message) || !('severity' in error);
+}
+
+/** Cancels what a connection runs, from another one, as libpq does. Best effort: the statement timeout is behind it. */
+async function cancelBackend(url: string, client: pg.PoolClient): Promise<void> {
+  const pid = (client as unknown as { processID?: number }).processID;
+  if (pid === undefined) return;
+  const canceller = new pg.Client({ connectionString: url, connectionTimeoutMillis: 1_000, query_timeout: 1_000 });
+  try {
+    await canceller.connect();
+    await canceller.query('select pg_cancel_backend($1)', [pid]);
+  } catch {
+    // The statement timeout ends it.
+  } finally {
+    await canceller.end().catch(() => undefined);
+  }
+}
+
+/**
+ * One connection of one's own with the same text rules: for locks held by a session, DDL and the visibility gate.
+ * The caller ends it.
+ */
+export async function connectClient(options: {
+  url: string;
+  applicationName: string;
+  settings?: Readonly<Record<string, string>>;
+}): Promise<pg.Client> {
+  const client = new pg.Client({
+    connectionString: options.url,
+    application_name: options.applicationName,
+    connectionTimeoutMillis: 5_000,
+    keepAlive: true,
+    types: TEXT_TYPES,
+    options: startupOptions({ ...TEXT_SETTINGS, ...options.settings }),
+  });
+  // Without a listener a broken idle connection would end the process; whoever uses it next sees the error.
+  client.on('error', () => undefined);
+  await client.connect();
+  return client;
+}
+
+/** A statement on a connection of one's own. */
+export function queryClient(client: pg.Client, statement: Sql): Promise<TextRow[]> {
+  return run(client, statement);
+}

@@ -1,0 +1,65 @@
+/**
+ * SQL as tagged templates: every interpolated value is a parameter, except fragments made by `sql` itself and
+ * identifiers made by `ident()`. There is no way to put other text into a statement.
+ */
+const FRAGMENT = Symbol('fragment');
+
+export type Sql = {
+  readonly [FRAGMENT]: true;
+  readonly strings: readonly string[];
+  readonly values: readonly unknown[];
+};
+
+/** A statement ready for the wire: `$1` placeholders and their values. */
+export type Statement = { readonly text: string; readonly values: unknown[] };
+
+export function sql(strings: TemplateStringsArray, ...values: readonly unknown[]): Sql {
+  return { [FRAGMENT]: true, strings, values };
+}
+
+function isFragment(value: unknown): value is Sql {
+  return typeof value === 'object' && value !== null && FRAGMENT in value;
+}
+
+function raw(text: string): Sql {
+  return { [FRAGMENT]: true, strings: [text], values: [] };
+}
+
+export const empty: Sql = raw('');
+
+/** A quoted identifier. @throws RangeError for names Postgres cannot have. */
+export function ident(name: string): Sql {
+  if (name.length === 0 || name.length > 63 || name.includes('\0')) throw new RangeError(`not an identifier: ${name}`);
+  return raw(`"${name.replaceAll('"', '""')}"`);
+}
+
+/** `"alias"."column"`. */
+export function column(alias: string, name: string): Sql {
+  return sql`${ident(alias)}.${ident(name)}`;
+}
+
+export function join(parts: readonly Sql[], separator: ', ' | ' and ' | ' or ' | ' ' | ' union all ' = ', '): Sql {
+  if (parts.length === 0) return empty;
+  const strings = ['', ...parts.slice(1).map(() => separator as string), ''];
+  return { [FRAGMENT]: true, strings, values: parts };
+}
+
+/** Flattens fragments and numbers the parameters. */
+export function compile(statement: Sql): Statement {
+  let text = '';
+  const values: unknown[] = [];
+  const write = (part: Sql): void => {
+    part.strings.forEach((piece, index) => {
+      text += piece;
+      if (index >= part.values.length) return;
+      const value = part.values[index];
+      if (isFragment(value)) write(value);
+      else {
+        values.push(value);
+        text += `$${values.length}`;
+      }
+    });
+  };
+  write(statement);
+  return { text, values };
+}
