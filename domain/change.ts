@@ -28,7 +28,7 @@ export type EncodedChange = {
 /** What one transaction changed in one account: the unit of apply, log, delivery and order. */
 export type AccountCommit = {
   readonly accountId: number;
-  /** LSN of the commit record. Identity of a change is (lsn, index); the cursor is lsn. */
+  /** Where the commit record begins. Identity of a change is (lsn, index); the cursor is lsn. */
   readonly lsn: Lsn;
   /** Low 32 bits, as the commit says. */
   readonly xid: number;

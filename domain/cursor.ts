@@ -1,4 +1,4 @@
-import { formatLsn, parseLsn, type Lsn } from './lsn.ts';
+import { formatLsn, parseLsn, toLsn, type Lsn } from './lsn.ts';
 
 /**
  * A place in an account's history: everything up to and including the commit at `lsn` is known to
@@ -19,4 +19,12 @@ export function parseCursor(text: string): Cursor | undefined {
   const lsn = parseLsn(text.slice(dot + 1));
   if (!/^[a-z0-9]+$/.test(epoch) || lsn === undefined) return undefined;
   return { epoch, lsn };
+}
+
+/**
+ * The cursor of a position. A position is where commit records end that have been applied, a cursor names one by where
+ * it begins, and the next one may begin exactly where the last one ended: so the cursor is one byte before.
+ */
+export function cursorOfPosition(epoch: string, position: Lsn): Cursor {
+  return { epoch, lsn: position === 0n ? position : toLsn(position - 1n) };
 }

@@ -12,6 +12,12 @@ export const CLIENT_FRAME_BYTES_MAX = 16 * 1024;
 export const HELLO_TIMEOUT_MS = 5_000;
 export const HEARTBEAT_MS = 1_000;
 export const SUBSCRIPTIONS_MAX = 64;
+/** Frames a client may send on average and at once; beyond it the socket is closed with 4429. */
+export const CLIENT_FRAMES_PER_SECOND = 20;
+export const CLIENT_FRAMES_BURST = 150;
+/** Signals beyond this are refused with `rate_limited`; the socket stays. */
+export const SIGNALS_PER_SECOND = 2;
+export const SIGNALS_BURST = 10;
 /** Bytes waiting in one socket before it is closed with 4408. */
 export const SOCKET_BACKLOG_BYTES_MAX = 4 * 1024 * 1024;
 

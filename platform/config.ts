@@ -10,7 +10,7 @@ const url = (...protocols: string[]) =>
 
 const databaseUrl = url('postgres:', 'postgresql:');
 
-const settings = z.object({
+export const settings = z.object({
   /** Postgres for api, ingest, gateway. */
   DATABASE_URL: databaseUrl,
   /** Postgres as the owner of the schema, for migrate. */
@@ -39,6 +39,10 @@ const settings = z.object({
   /** A browser page of this origin may call the API and open the feed; comma-separated. */
   ALLOWED_ORIGINS: z.string().default(''),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+  /** Where `clarin dev` keeps Postgres' data, logs and its secrets. */
+  CLARIN_DATA_DIR: z.string().optional(),
+  /** Programs of Postgres that `clarin dev` and the tests start instead of those of the npm package. */
+  PG_BIN: z.string().optional(),
 });
 
 export type Config = {
@@ -65,10 +69,23 @@ export type Config = {
   readonly logLevel: string;
 };
 
-type Environment = Readonly<Record<string, string | undefined>>;
+export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** What a role can do without: migrate and slot need neither Redis nor a secret. */
 export type Needs = { redis: boolean; secret: boolean };
+
+/** @throws ClarinError `configuration` naming every variable that is missing or wrong, in words. */
+export function parseSettings<T>(schema: z.ZodType<T>, given: Environment): T {
+  // An empty variable is an absent one: compose files write them so.
+  const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined && value !== ''));
+  const parsed = schema.safeParse(present);
+  if (parsed.success) return parsed.data;
+  const reasons = parsed.error.issues.map((issue) => {
+    const name = issue.path.join('.');
+    return present[name] === undefined ? `${name} is missing` : `${name} ${issue.message}`;
+  });
+  throw new ClarinError('configuration', `${reasons.join('; ')}. The README lists every setting.`);
+}
 
 /** @throws ClarinError `configuration` naming every variable that is missing or wrong, in words. */
 export function readConfig(
@@ -78,17 +95,7 @@ export function readConfig(
   const given = { ...environment };
   if (!needs.redis) given['REDIS_URL'] ??= 'redis://127.0.0.1:6379';
   if (!needs.secret) given['CLARIN_SECRET'] ??= '-'.repeat(32);
-  // An empty variable is an absent one: compose files write them so.
-  const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined && value !== ''));
-  const parsed = settings.safeParse(present);
-  if (!parsed.success) {
-    const reasons = parsed.error.issues.map((issue) => {
-      const name = issue.path.join('.');
-      return present[name] === undefined ? `${name} is missing` : `${name} ${issue.message}`;
-    });
-    throw new ClarinError('configuration', `${reasons.join('; ')}. The README lists every setting.`);
-  }
-  const value = parsed.data;
+  const value = parseSettings(settings, given);
   const migrateDatabaseUrl = value.MIGRATE_DATABASE_URL ?? value.DATABASE_URL;
   const database = decodeURIComponent(new URL(value.DATABASE_URL).pathname.slice(1)) || 'postgres';
   return {

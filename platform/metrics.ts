@@ -24,6 +24,7 @@ export function createMetrics(role: string) {
     transactions: counter('clarin_transactions_total', 'Transactions decoded'),
     changes: counter('clarin_changes_total', 'Row changes decoded, by operation', ['op']),
     bulkMarkers: counter('clarin_bulk_markers_total', 'Tables of a transaction that became one bulk marker'),
+    messagesIgnored: counter('clarin_messages_ignored_total', 'Logical messages that are not ours or do not fit, by prefix', ['prefix']),
     invalidations: counter('clarin_invalidations_total', 'Cache families and entries invalidated'),
     replayed: counter('clarin_replayed_commits_total', 'Commits skipped because their account had them already'),
     gateWaits: counter('clarin_gate_waits_total', 'Batches that were in the WAL before other sessions could see them'),
@@ -51,6 +52,7 @@ export function createMetrics(role: string) {
     slowCloses: counter('clarin_feed_slow_closes_total', 'Sockets closed with 4408'),
     feedCloses: counter('clarin_feed_closes_total', 'Sockets closed by us, by code', ['code']),
     resyncs: counter('clarin_feed_resyncs_total', 'Subscribers told to read again, by reason', ['reason']),
+    purgedRows: counter('clarin_purged_rows_total', 'Rows removed because their time was over, by table', ['table']),
     requests: new Histogram({
       name: 'clarin_http_request_seconds',
       help: 'Requests by route and status',

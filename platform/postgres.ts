@@ -21,6 +21,7 @@ export const TEXT_SETTINGS: Readonly<Record<string, string>> = {
   extra_float_digits: '1',
   lc_monetary: 'C',
   xmloption: 'content',
+  search_path: 'public',
 };
 
 /** `-c a=b -c c=d`, for the `options` start-up parameter. */

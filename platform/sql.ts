@@ -33,6 +33,12 @@ export function ident(name: string): Sql {
   return raw(`"${name.replaceAll('"', '""')}"`);
 }
 
+/** A type to cast to, as a declaration names it: `bigint`, `numeric(14,2)`, `text[]`. @throws RangeError for other text. */
+export function typeName(name: string): Sql {
+  if (!/^[a-z][a-z ]{0,40}(?:\(\d{1,4}(?:,\d{1,4})?\))?(?:\[\])?$/.test(name)) throw new RangeError(`not a type: ${name}`);
+  return raw(name);
+}
+
 /** `"alias"."column"`. */
 export function column(alias: string, name: string): Sql {
   return sql`${ident(alias)}.${ident(name)}`;

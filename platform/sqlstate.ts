@@ -12,6 +12,12 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
   '23502': 'unprocessable', // not_null_violation
   '22001': 'unprocessable', // string_data_right_truncation
   '22003': 'unprocessable', // numeric_value_out_of_range
+  '22007': 'unprocessable', // invalid_datetime_format
+  '22008': 'unprocessable', // datetime_field_overflow
+  '22009': 'unprocessable', // invalid_time_zone_displacement_value
+  '22021': 'unprocessable', // character_not_in_repertoire: a NUL
+  '22P02': 'unprocessable', // invalid_text_representation
+  '22P05': 'unprocessable', // untranslatable_character: \u0000 in jsonb
   P0001: 'unprocessable', // raise_exception: a rule of the domain, said by a trigger
   '57014': 'timeout', // query_canceled
   '55P03': 'timeout', // lock_not_available

@@ -50,8 +50,8 @@ function headerOf(change: EncodedChange): ChangeHeader {
 }
 
 /** The same cut for log entries and for frames: in order, never an empty group but for an empty commit. */
-export function cutIntoParts(changes: readonly EncodedChange[]): EncodedChange[][] {
-  const groups: EncodedChange[][] = [[]];
+export function cutIntoParts<T extends { readonly json: string }>(changes: readonly T[]): T[][] {
+  const groups: T[][] = [[]];
   let size = 0;
   for (const change of changes) {
     const group = groups[groups.length - 1];

@@ -8,18 +8,18 @@ import {
   TOMBSTONE_SECONDS,
   type Keyspace,
 } from '../../domain/cache-key.ts';
-import type { Cursor } from '../../domain/cursor.ts';
+import { cursorOfPosition, type Cursor } from '../../domain/cursor.ts';
 import { lsnFromHex, lsnToHex, type Lsn } from '../../domain/lsn.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
 import { readRunId } from '../redis.ts';
-import { FILL, READ, runScript, runScriptBuffer } from './scripts.ts';
+import { FILL, READ, runScript } from './scripts.ts';
 
 /** After Redis failed to answer, reads go straight to Postgres for this long before the next one tries again. */
 const SUSPECT_MS = 1_000;
 
 export type CacheStatus = 'hit' | 'miss' | 'bypass';
-export type CachedBody = { body: string | Buffer; status: CacheStatus; cursor: Cursor | undefined };
+export type CachedBody = { body: string; status: CacheStatus; cursor: Cursor | undefined };
 
 type Place = { accountId: number; family: string; field: string };
 
@@ -32,7 +32,7 @@ export type ReadOptions = Place & {
 
 /** `live` as the leader wrote it, and the global position, read behind the entry in the same round trip. */
 type Trust = { epoch: string; base: string; position: string };
-type Look = { trust: Trust | undefined; reason: BypassReason; watermark: string; value: Buffer | undefined; atMs: string };
+type Look = { trust: Trust | undefined; reason: BypassReason; watermark: string; value: string | undefined; atMs: string };
 type BypassReason = 'unreachable' | 'no_lease' | 'epoch' | 'restarted' | 'min_commit' | 'suspect';
 type Flight = { watermark: string; epoch: string; body: Promise<string> };
 
@@ -82,11 +82,12 @@ export class CacheReader {
     if (!trust) {
       this.#metrics.cacheBypasses.inc({ reason: look.reason });
       // The position was read before the load, and all commits up to it are visible: a sound cursor.
-      const cursor = this.#lastPosition;
+      const at = this.#lastPosition;
+      const cursor = at && cursorOfPosition(at.epoch, at.lsn);
       return { body: await options.load(), status: 'bypass', cursor };
     }
     const cursor: Cursor = { epoch: trust.epoch, lsn: lsnFromHex(watermark) };
-    if (value) {
+    if (value !== undefined) {
       this.#metrics.cacheHits.inc({ family: options.family });
       return { body: value, status: 'hit', cursor };
     }
@@ -143,8 +144,8 @@ export class CacheReader {
     }
     // The lease is read behind the entry: it was alive when the entry was read.
     const [answer, [live, position]] = await Promise.all([
-      runScriptBuffer(this.#redis, READ, [keys.head, keys.family(place.family)], [place.field]) as Promise<
-        [Buffer, Buffer | null, Buffer | undefined]
+      runScript(this.#redis, READ, [keys.head, keys.family(place.family)], [place.field]) as Promise<
+        [watermark: string, value: string | null, atMs?: string]
       >,
       this.#redis.mget(control.live, control.position),
     ]);
@@ -156,9 +157,9 @@ export class CacheReader {
     return {
       trust: { epoch: lease.epoch, base: lease.base, position: position.slice(lease.epoch.length + 1) },
       reason: 'epoch',
-      watermark: at.length === 0 ? lease.base : at.toString('latin1'),
+      watermark: at === '' ? lease.base : at,
       value: value ?? undefined,
-      atMs: atMs?.toString('latin1') ?? '0',
+      atMs: atMs ?? '0',
     };
   }
 

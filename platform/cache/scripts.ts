@@ -192,28 +192,13 @@ export async function runScript(
   redis: Redis,
   { source, sha }: Script,
   keys: readonly string[],
-  args: readonly (string | number | Buffer)[],
+  args: readonly (string | number)[],
 ): Promise<unknown> {
   try {
     return await redis.evalsha(sha, keys.length, ...keys, ...args);
   } catch (error) {
     if (!isMissingScript(error)) throw error;
     return await redis.eval(source, keys.length, ...keys, ...args);
-  }
-}
-
-/** The same with answers as buffers: bodies leave as the bytes they were stored as. */
-export async function runScriptBuffer(
-  redis: Redis,
-  { source, sha }: Script,
-  keys: readonly string[],
-  args: readonly (string | number | Buffer)[],
-): Promise<unknown> {
-  try {
-    return await redis.callBuffer('EVALSHA', sha, keys.length, ...keys, ...args);
-  } catch (error) {
-    if (!isMissingScript(error)) throw error;
-    return await redis.callBuffer('EVAL', source, keys.length, ...keys, ...args);
   }
 }
 

@@ -1,16 +1,21 @@
-import { globSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 /** Rules of docs/spec begin a list item: `- **R4** ...`; a test of one begins its title with `[R4] `. */
-const rules = globSyncSorted('docs/spec/*.md').flatMap((file) =>
+const rules = filesOf('docs/spec', '.md').flatMap((file) =>
   [...readFileSync(file, 'utf8').matchAll(/^- \*\*([A-Z]\d+)\*\* /gm)].map((match) => match[1] ?? ''),
 );
-const tested = globSyncSorted('test/**/*.test.ts').flatMap((file) =>
+const tested = filesOf('test', '.test.ts').flatMap((file) =>
   [...readFileSync(file, 'utf8').matchAll(/['"`]\[([A-Z]\d+)\] /g)].map((match) => match[1] ?? ''),
 );
 
-function globSyncSorted(pattern: string): string[] {
-  return globSync(pattern).sort();
+function filesOf(folder: string, ending: string): string[] {
+  const names = readdirSync(folder, { recursive: true, encoding: 'utf8' });
+  return names
+    .filter((name) => name.endsWith(ending))
+    .sort()
+    .map((name) => join(folder, name));
 }
 
 describe('rules and tests', () => {

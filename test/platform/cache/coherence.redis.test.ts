@@ -14,7 +14,7 @@ import { commitOf, keysOf, lsn, openCacheWorld, type CacheWorld } from './world.
  * their snapshot, fill. Whatever is read must hold every commit at or before the watermark it came with.
  */
 type Mutation = 'none' | 'no gate' | 'no tombstones' | 'late watermark';
-type Reading = { release: () => void; done: Promise<void> };
+type Reading = { reader: number; release: () => void; done: Promise<void> };
 
 const ACCOUNT = 7;
 const PLACE = { accountId: ACCOUNT, family: 'leads.list', field: 'all' };
@@ -133,7 +133,8 @@ class Schedule {
   async #read(): Promise<void> {
     const index = this.#random(this.#readers.length);
     const reader = this.#readers[index];
-    if (!reader || this.#readings.length > 3) return;
+    // One reading a reader: a second one might join the first one's query and wait for its release.
+    if (!reader || this.#readings.some((reading) => reading.reader === index)) return;
     if (this.#mutation === 'late watermark') return this.#readLate(index);
     let release = (): void => undefined;
     const held = new Promise<void>((resolve) => (release = resolve));
@@ -152,7 +153,7 @@ class Schedule {
       if (result.cursor && result.status !== 'bypass') this.#check(String(result.body), Number(result.cursor.lsn));
     });
     await loading;
-    this.#readings.push({ release, done });
+    this.#readings.push({ reader: index, release, done });
   }
 
   /** A reader that takes its watermark after its snapshot: what the fence forbids. */
@@ -171,7 +172,7 @@ class Schedule {
       if (atMs) await runScript(this.#world.redis, FILL, [keys.family(PLACE.family), keys.tombstone(PLACE.family)], args);
       this.trace.push(`reader ${index} filled ${snapshot}`);
     });
-    this.#readings.push({ release, done });
+    this.#readings.push({ reader: index, release, done });
   }
 
   async #release(): Promise<void> {
@@ -200,7 +201,7 @@ describe('coherence of the cache', () => {
       const world = await openCacheWorld(server.url);
       try {
         const mandate = await world.lead(lsn(100));
-        const readers = [await world.reader(), await world.reader()];
+        const readers = [await world.reader(), await world.reader(), await world.reader()];
         const schedule = new Schedule(world, mandate, readers, seed, mutation);
         await schedule.run();
         if (schedule.stale !== undefined) return `seed ${seed}: ${schedule.stale}`;

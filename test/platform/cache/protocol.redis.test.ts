@@ -58,8 +58,7 @@ describe('reading and filling', () => {
     const body = '{"data":{"name":"Ünïcode 😀"}}';
     expect(await reader.readThrough({ ...PLACE, load: answer(body) })).toMatchObject({ status: 'miss', body });
     const hit = await reader.readThrough({ ...PLACE, load: answer('never asked') });
-    expect(hit.status).toBe('hit');
-    expect(Buffer.isBuffer(hit.body) && hit.body.equals(Buffer.from(body))).toBe(true);
+    expect(hit).toMatchObject({ status: 'hit', body });
   });
 
   it.each([
@@ -105,7 +104,7 @@ describe('reading and filling', () => {
 
   it('[C6] an absent row is stored, and fenced when it appears', async () => {
     await reader.readThrough({ ...PLACE, load: answer('null') });
-    expect(String((await reader.readThrough({ ...PLACE, load: answer('x') })).body)).toBe('null');
+    expect((await reader.readThrough({ ...PLACE, load: answer('x') })).body).toBe('null');
     await apply(share(110, { ids: ['5'] }));
     expect((await reader.readThrough({ ...PLACE, load: answer('{}') })).body).toBe('{}');
   });

@@ -69,7 +69,7 @@ export async function openCacheWorld(url: string): Promise<CacheWorld> {
 
 async function probe(reader: CacheReader): Promise<string> {
   const load = async (): Promise<string> => '';
-  return (await reader.readThrough({ accountId: 999_999, family: 'none', field: 'x', load })).status;
+  return (await reader.readThrough({ accountId: 999_999, family: 'tags.list', field: 'x', load })).status;
 }
 
 async function until(check: () => Promise<boolean>): Promise<void> {

@@ -1,0 +1,118 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+import { ClarinError } from '../../domain/errors.ts';
+import { isAlive, readCommandLine, type ServiceUser } from '../../platform/services/processes.ts';
+import { canEnter, canWrite } from '../../platform/services/service-user.ts';
+
+export const CHECKOUT = fileURLToPath(new URL('../../', import.meta.url));
+
+/**
+ * Where dev keeps everything: CLARIN_DATA_DIR; else `.clarin` in the checkout; else, when root's Postgres cannot go
+ * there (below a 0700 directory) or the checkout cannot be written, a directory of this checkout's own elsewhere.
+ * @throws ClarinError `configuration` when the given one will not do.
+ */
+export async function findDataDirectory(
+  given: string | undefined,
+  user: ServiceUser | undefined,
+): Promise<string> {
+  if (given !== undefined) {
+    const directory = resolve(given);
+    const why = await whyUnusable(directory, user);
+    if (why === undefined) return directory;
+    throw new ClarinError('configuration', `CLARIN_DATA_DIR will not do: ${why}. Name another directory.`);
+  }
+  const name = createHash('sha256').update(CHECKOUT).digest('hex').slice(0, 12);
+  const elsewhere = user ? '/var/lib/clarin' : join(homedir(), '.local', 'share', 'clarin');
+  const reasons: string[] = [];
+  for (const directory of [join(CHECKOUT, '.clarin'), join(elsewhere, name)]) {
+    const why = await whyUnusable(directory, user);
+    if (why === undefined) return directory;
+    reasons.push(why);
+  }
+  throw new ClarinError(
+    'configuration',
+    `There is no place for the data (${reasons.join('; ')}): set CLARIN_DATA_DIR to a directory.`,
+  );
+}
+
+/** Makes the directory where it is missing. */
+async function whyUnusable(
+  directory: string,
+  user: ServiceUser | undefined,
+): Promise<string | undefined> {
+  try {
+    const made = await mkdir(directory, { recursive: true, mode: 0o755 });
+    // Others pass through to what is theirs; what is secret is closed by itself.
+    if (made !== undefined) await chmod(directory, 0o755);
+    if (!(await canWrite(directory))) return `${directory} cannot be written`;
+    if (await canEnter(directory, user)) return undefined;
+    if (made !== undefined) await rm(made, { recursive: true });
+    return `Postgres refuses to run as root, and the user ${user?.name ?? 'you'} cannot enter ${directory}`;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+export type DevLock = {
+  /** The one before was killed: its processes may still be on their way out. */
+  readonly isAfterKill: boolean;
+  release(): Promise<void>;
+};
+
+/** One dev per data directory. @throws ClarinError `configuration` while another one lives. */
+export async function lockDataDirectory(directory: string): Promise<DevLock> {
+  const file = join(directory, 'dev.pid');
+  const before = await readFile(file, 'utf8').catch(() => undefined);
+  const pid = Number.parseInt(before ?? '', 10);
+  // The number may belong to somebody else by now.
+  if (pid > 0 && pid !== process.pid && isAlive(pid) && (await readCommandLine(pid)).includes('clarin')) {
+    throw new ClarinError(
+      'configuration',
+      `Clarin already runs with ${directory} (process ${pid}): stop that one, or set CLARIN_DATA_DIR to another directory.`,
+    );
+  }
+  await writeFile(file, `${process.pid}\n`);
+  return { isAfterKill: before !== undefined, release: () => rm(file, { force: true }) };
+}
+
+const secret = z.string().regex(/^[0-9a-f]{32,}$/);
+const secretsSchema = z.object({
+  owner: secret,
+  api: secret,
+  ingest: secret,
+  replicator: secret,
+  redis: secret,
+  /** Signs access tokens. */
+  token: secret,
+});
+
+export type Secrets = z.infer<typeof secretsSchema>;
+
+/** Passwords of this installation, made once and readable by their owner only. */
+export async function readSecrets(directory: string): Promise<Secrets> {
+  const file = join(directory, 'secrets.json');
+  const text = await readFile(file, 'utf8').catch(() => undefined);
+  if (text !== undefined) {
+    const parsed = secretsSchema.safeParse(parseJson(text));
+    if (parsed.success) return parsed.data;
+    throw new ClarinError('configuration', `${file} is damaged: remove ${directory} to start anew.`);
+  }
+  const names = Object.keys(secretsSchema.shape);
+  const made = secretsSchema.parse(
+    Object.fromEntries(names.map((name) => [name, randomBytes(24).toString('hex')])),
+  );
+  await writeFile(file, `${JSON.stringify(made, undefined, 2)}\n`, { mode: 0o600 });
+  return made;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

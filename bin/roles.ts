@@ -1,0 +1,91 @@
+import { readConfig, type Config, type Needs } from '../platform/config.ts';
+import { runUntilStopped, type Running } from '../platform/lifecycle.ts';
+import { createLog, type Component, type Log } from '../platform/log.ts';
+
+/** What a role does with the words behind its name; resolves to the exit code. */
+export type Role = { readonly says: string; run(words: readonly string[]): Promise<number> };
+
+const EVERYTHING: Needs = { redis: true, secret: true };
+const DATABASE_ONLY: Needs = { redis: false, secret: false };
+
+type Start = (config: Config, log: Log, signal: AbortSignal) => Promise<Running>;
+
+/** Runs until it is told to stop. Modules are loaded when needed: no role pays for another's native code. */
+function serve(says: string, component: Component, needs: Needs, load: () => Promise<Start>): Role {
+  return {
+    says,
+    run: async () => {
+      const config = readConfig(process.env, needs);
+      const log = createLog({ component, level: config.logLevel });
+      const start = await load();
+      return runUntilStopped(log, (signal) => start(config, log, signal));
+    },
+  };
+}
+
+type Command = (config: Config, log: Log, words: readonly string[]) => Promise<number>;
+
+function command(says: string, component: Component, needs: Needs, load: () => Promise<Command>): Role {
+  return {
+    says,
+    run: async (words) => {
+      const config = readConfig(process.env, needs);
+      const log = createLog({ component, level: config.logLevel });
+      return (await load())(config, log, words);
+    },
+  };
+}
+
+const ROLES: Readonly<Record<string, Role>> = {
+  api: serve('REST for the frontend, /docs, /health, /metrics', 'api', EVERYTHING, async () => {
+    const { startApi } = await import('../server/api/main.ts');
+    return startApi;
+  }),
+  ingest: serve('work without a caller: purging', 'ingest', DATABASE_ONLY, async () => {
+    const { startIngest } = await import('../server/ingest/main.ts');
+    return startIngest;
+  }),
+  replicator: serve('WAL to cache and feed', 'replicator', EVERYTHING, async () => {
+    const { startReplicator } = await import('../replicator/main.ts');
+    return startReplicator;
+  }),
+  gateway: serve('one more feed server, fed from Redis', 'feed', EVERYTHING, async () => {
+    const { startGateway } = await import('../replicator/feed/gateway.ts');
+    return startGateway;
+  }),
+  migrate: command('brings the schema and the publication up to date', 'migrate', DATABASE_ONLY, async () => {
+    const { migrate } = await import('../migrations/run.ts');
+    return async (config, log) => {
+      const { applied } = await migrate({
+        url: config.migrateDatabaseUrl,
+        log,
+        publication: config.publication,
+      });
+      log.info({ applied }, 'schema is up to date');
+      return 0;
+    };
+  }),
+  slot: command('slot status | create | drop', 'replicator', DATABASE_ONLY, async () => {
+    const { runSlotCommand } = await import('../replicator/slot-command.ts');
+    return runSlotCommand;
+  }),
+  verify: command('compares the cache with Postgres', 'cache', EVERYTHING, async () => {
+    const { runVerify } = await import('../server/api/verify.ts');
+    return runVerify;
+  }),
+  dev: {
+    says: 'everything on this machine: Postgres, Redis, schema, demo account, api, ingest, replicator',
+    run: async () => {
+      const { runDev } = await import('./dev.ts');
+      return runDev(process.env);
+    },
+  },
+};
+
+export function findRole(name: string): Role | undefined {
+  return Object.hasOwn(ROLES, name) ? ROLES[name] : undefined;
+}
+
+const lines = Object.entries(ROLES).map(([name, role]) => `  ${name.padEnd(11)} ${role.says}\n`);
+
+export const USAGE = `usage: clarin <role>\n\n${lines.join('')}\nSettings come from the environment; the README lists them.\n`;

@@ -1,0 +1,130 @@
+import type { Entity, ListFilter } from '../../domain/entity.ts';
+import { column, join, sql, type Sql } from '../sql.ts';
+import type { FilterValue } from './filter-value.ts';
+import { inAccount, tableOf } from './scope.ts';
+
+type Restriction = {
+  readonly filters: Readonly<Record<string, FilterValue>>;
+  readonly search: string | undefined;
+};
+
+/** Everything a list asks of the row `alias`, the account first. */
+export function conditionsOf(
+  entity: Entity,
+  alias: string,
+  accountId: number,
+  query: Restriction,
+): Sql {
+  const conditions = [inAccount(entity, alias, accountId)];
+  for (const [name, filter] of Object.entries(entity.list?.filters ?? {})) {
+    const value = query.filters[name];
+    if (value) conditions.push(filterCondition({ entity, alias, accountId, filter, value }));
+  }
+  if (query.search !== undefined)
+    conditions.push(searchCondition(entity, alias, accountId, query.search));
+  return join(conditions, ' and ');
+}
+
+type Place = {
+  entity: Entity;
+  alias: string;
+  accountId: number;
+  filter: ListFilter;
+  value: FilterValue;
+};
+
+function filterCondition(place: Place): Sql {
+  const { filter, value, alias } = place;
+  if (filter.kind === 'linked') return linkedCondition(place);
+  const at = column(alias, filter.column);
+  switch (value.kind) {
+    case 'equals': {
+      const equals =
+        value.values.length === 1
+          ? sql`${at} = ${value.values[0]}`
+          : sql`${at} = any(${value.values})`;
+      if (!value.orNull) return equals;
+      return value.values.length === 0 ? sql`${at} is null` : sql`(${at} is null or ${equals})`;
+    }
+    case 'range': {
+      const bounds: Sql[] = [];
+      if (value.from !== undefined) bounds.push(sql`${at} >= ${value.from}::timestamptz`);
+      if (value.to !== undefined) bounds.push(sql`${at} < ${value.to}::timestamptz`);
+      return join(bounds, ' and ');
+    }
+    case 'flag':
+      if (filter.kind === 'present') return value.is ? sql`${at} is not null` : sql`${at} is null`;
+      return value.is ? sql`${at} <> ''` : sql`(${at} is null or ${at} = '')`;
+    case 'linked':
+      throw new Error(`filter on ${filter.column} has a value of another kind`);
+    default:
+      return value satisfies never;
+  }
+}
+
+function linkedCondition({ entity, alias, accountId, filter, value }: Place): Sql {
+  const embed = filter.kind === 'linked' ? entity.embeds[filter.embed] : undefined;
+  if (embed?.kind !== 'many' || value.kind !== 'linked')
+    throw new Error(`${entity.table}: not a linked filter`);
+  const owner = column('link', embed.owner);
+  const linked = sql`
+    select ${owner}
+    from ${tableOf(embed.through)} as link
+    where link.account_id = ${accountId} and ${column('link', embed.target)} = any(${value.ids})`;
+  // A link is unique, so that as many rows as ids means all of them.
+  const all =
+    value.match === 'all' ? sql`group by ${owner} having count(*) = ${value.ids.length}` : sql``;
+  return sql`${column(alias, 'id')} in (${linked} ${all})`;
+}
+
+/**
+ * The text anywhere in one of the declared columns. Where columns of an embedded row are searched too, the ids come
+ * from one query per table, each with its own index: an `or` over two tables would read every row of the account.
+ */
+function searchCondition(entity: Entity, alias: string, accountId: number, search: string): Sql {
+  const paths = entity.list?.search ?? [];
+  const own = paths.filter((path) => !path.includes('.'));
+  const embeds = new Map<string, string[]>();
+  for (const path of paths) {
+    const [embed, name] = path.split('.');
+    if (embed !== undefined && name !== undefined)
+      embeds.set(embed, [...(embeds.get(embed) ?? []), name]);
+  }
+  if (embeds.size === 0) return matches(alias, own, search);
+  const sources: Sql[] = [];
+  if (own.length > 0) {
+    sources.push(sql`
+      select found.id
+      from ${tableOf(entity.table)} as found
+      where ${inAccount(entity, 'found', accountId)} and ${matches('found', own, search)}`);
+  }
+  for (const [name, columns] of embeds) {
+    const embed = entity.embeds[name];
+    if (embed?.kind !== 'one') throw new Error(`${entity.table}: ${name} cannot be searched`);
+    sources.push(sql`
+      select found.id
+      from ${tableOf(embed.table)} as shown
+      join ${tableOf(entity.table)} as found
+        on found.account_id = shown.account_id and ${column('found', embed.by)} = shown.id
+      where shown.account_id = ${accountId} and ${matches('shown', columns, search)}`);
+  }
+  return sql`${column(alias, 'id')} in (${join(sources, ' union all ')})`;
+}
+
+function matches(alias: string, columns: readonly string[], search: string): Sql {
+  return sql`(${join(
+    columns.map((name) => sql`${column(alias, name)} ilike ${patternFor(name, search)}`),
+    ' or ',
+  )})`;
+}
+
+/** Phones are kept as digits: whoever types `+51 999-888` means those. */
+function patternFor(name: string, search: string): string {
+  const digits = search.replaceAll(/[\s()+.-]/g, '');
+  return containsPattern(name === 'phone' && /^\d+$/.test(digits) ? digits : search);
+}
+
+/** A LIKE pattern for this very text anywhere. https://www.postgresql.org/docs/current/functions-matching.html */
+export function containsPattern(text: string): string {
+  return `%${text.replaceAll(/[\\%_]/g, (character) => `\\${character}`)}%`;
+}

@@ -1,0 +1,33 @@
+import { publishedColumns, type Entity } from '../../domain/entity.ts';
+import { column, ident, join, sql, type Sql } from '../sql.ts';
+
+/** `"public"."leads"`: never resolved by a search path. */
+export function tableOf(table: string): Sql {
+  return sql`${ident('public')}.${ident(table)}`;
+}
+
+/**
+ * That a row belongs to the account. The account itself by its id; a user, who has no account of his own, by a membership in it.
+ */
+export function inAccount(entity: Entity, alias: string, accountId: number): Sql {
+  switch (entity.scope) {
+    case 'tenant':
+      return sql`${column(alias, 'account_id')} = ${accountId}`;
+    case 'account':
+      return sql`${column(alias, 'id')} = ${accountId}`;
+    case 'global':
+      return sql`exists (
+        select from public.memberships as membership
+        where membership.account_id = ${accountId} and membership.user_id = ${column(alias, 'id')}
+      )`;
+    default:
+      return entity.scope satisfies never;
+  }
+}
+
+/** The published columns as Postgres prints them; the driver parses nothing. */
+export function selectColumns(entity: Entity, alias: string): Sql {
+  return join(
+    publishedColumns(entity).map((name) => sql`${column(alias, name)} as ${ident(name)}`),
+  );
+}

@@ -1,0 +1,303 @@
+import { parseCursor, type Cursor } from '../../domain/cursor.ts';
+import { ClarinError } from '../../domain/errors.ts';
+import {
+  CLOSE,
+  FEED_VERSION,
+  HEARTBEAT_MS,
+  HELLO_TIMEOUT_MS,
+  SIGNALS_BURST,
+  SIGNALS_PER_SECOND,
+  type ResyncReason,
+} from '../../domain/feed-protocol.ts';
+import type { Lsn } from '../../domain/lsn.ts';
+import { may, type Principal } from '../../domain/permission.ts';
+import { verifyAccessToken, type AccessClaims } from '../../platform/access.ts';
+import type { Log } from '../../platform/log.ts';
+import type { Metrics } from '../../platform/metrics.ts';
+import type { Queries } from '../../platform/postgres.ts';
+import type { Connection } from './connection.ts';
+import type { History, Resumer } from './history.ts';
+import type { Hub } from './hub.ts';
+import { Inbox, type ClientRequest, type Hello } from './inbox.ts';
+import { AHEAD_TIMEOUT_MS, HISTORY_BACKLOG_BYTES } from './limits.ts';
+import { PrincipalWatch } from './principal-watch.ts';
+import type { Subscription } from './room.ts';
+import { writeTyping } from './signal.ts';
+import { SubscriptionSet } from './subscription-set.ts';
+import { TokenBucket } from './token-bucket.ts';
+
+/**
+ * One socket's conversation.
+ *
+ *   awaiting hello ──hello──► authenticating ──principal──► live ──► closed
+ *
+ * Every state may close. `authenticating` is in its account's room already, so that a revocation that comes while the
+ * principal is being read makes it be read again. In `live`, a control change *holds* the session: its subscriptions
+ * leave the room in the same turn, before the commit that brought the change is delivered, and go on from the log when
+ * the principal has been read again. So nothing behind a revocation can reach a revoked socket, however long that takes.
+ */
+type State =
+  | { readonly kind: 'awaiting hello' }
+  | { readonly kind: 'authenticating'; readonly accountId: number | undefined }
+  | { readonly kind: 'live'; readonly accountId: number; claims: AccessClaims }
+  | { readonly kind: 'closed' };
+
+export type SessionOptions = {
+  readonly connection: Connection;
+  readonly hub: Hub;
+  readonly history: History;
+  readonly database: Queries;
+  readonly secret: string;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Wall clock: tokens expire by it. */
+  readonly nowMs: () => number;
+  readonly onAuthenticated: () => void;
+};
+
+export class Session implements Resumer {
+  readonly connection: Connection;
+  readonly #options: SessionOptions;
+  readonly #watch: PrincipalWatch;
+  readonly #subscriptions: SubscriptionSet;
+  readonly #inbox: Inbox;
+  readonly #signals: TokenBucket;
+  readonly #helloDeadlineMs: number;
+  #state: State = { kind: 'awaiting hello' };
+
+  constructor(options: SessionOptions) {
+    const nowMs = options.nowMs();
+    this.connection = options.connection;
+    this.#options = options;
+    this.#watch = new PrincipalWatch({ database: options.database, log: options.log });
+    this.#subscriptions = new SubscriptionSet({ session: this, ...options });
+    this.#inbox = new Inbox({
+      nowMs: options.nowMs,
+      onHello: (hello) => void this.#guard(() => this.#hello(hello)),
+      onRequest: (request) => this.#guard(() => this.#handle(request)),
+      onOffence: (code, message, close) => this.#fail(code, message, close),
+    });
+    this.#signals = new TokenBucket({ perSecond: SIGNALS_PER_SECOND, burst: SIGNALS_BURST, nowMs });
+    this.#helloDeadlineMs = nowMs + HELLO_TIMEOUT_MS;
+  }
+
+  get accountId(): number {
+    const { kind } = this.#state;
+    return kind === 'live' || kind === 'authenticating' ? (this.#state.accountId ?? 0) : 0;
+  }
+
+  get sessionIds(): readonly number[] {
+    return this.#watch.sessionIds;
+  }
+
+  get principal(): Principal | undefined {
+    return this.#state.kind === 'live' ? this.#watch.principal : undefined;
+  }
+
+  cleared(): Promise<boolean> {
+    return this.#watch.cleared();
+  }
+
+  /** A frame came in. `bytes` are only lent: they are read before this returns. */
+  onFrame(bytes: ArrayBuffer, isBinary: boolean): void {
+    if (this.#state.kind !== 'closed') this.#inbox.receive(bytes, isBinary);
+  }
+
+  /** No fault of one socket may reach another, or end the process. */
+  async #guard(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (this.#state.kind === 'closed') return;
+      if (error instanceof ClarinError && error.code !== 'internal') {
+        const close = error.code === 'unauthenticated' ? CLOSE.unauthenticated : CLOSE.restarting;
+        return this.#fail(error.code, error.message, close);
+      }
+      this.#options.log.error({ error, account: this.accountId }, 'a session failed');
+      this.#fail('internal', 'a fault of ours; reconnect', CLOSE.restarting);
+    }
+  }
+
+  async #hello({ version, token }: Hello): Promise<void> {
+    const { hub, secret } = this.#options;
+    this.#state = { kind: 'authenticating', accountId: undefined };
+    if (version !== FEED_VERSION) {
+      const says = `this server speaks version ${FEED_VERSION} of the feed, not ${version}`;
+      return this.#fail('invalid_request', says, CLOSE.protocol);
+    }
+    const claims = await verifyAccessToken(secret, token);
+    if (this.#isClosed()) return;
+    const { accountId } = claims;
+    this.#state = { kind: 'authenticating', accountId };
+    this.#watch.use(claims);
+    await hub.join(accountId, this);
+    const principal = await this.#watch.load();
+    if (this.#isClosed()) return;
+    if (!principal) throw new ClarinError('unauthenticated', 'the session of this token is over; log in again');
+    const isReady = await hub.reached(accountId, hub.epoch?.base ?? (0n as Lsn), AHEAD_TIMEOUT_MS);
+    if (this.#isClosed()) return;
+    if (!isReady || !hub.epoch) return this.closeRestarting();
+    this.#state = { kind: 'live', accountId, claims };
+    this.#options.onAuthenticated();
+    const welcome = { type: 'welcome', version: FEED_VERSION, account_id: accountId } as const;
+    this.connection.send({ ...welcome, cursor: hub.cursor(accountId), heartbeat_ms: HEARTBEAT_MS });
+    // A control change may have come while the hub was not ready.
+    if (!this.#watch.principal) this.#recheck();
+    this.#inbox.start();
+  }
+
+  async #handle(message: ClientRequest): Promise<void> {
+    switch (message.type) {
+      case 'ping':
+        return this.connection.send({ type: 'pong' });
+      case 'unsubscribe':
+        return this.#subscriptions.remove(message.id);
+      case 'auth':
+        return this.#auth(message.token);
+      case 'subscribe': {
+        const { id, tables, since } = message;
+        const cursor = since === undefined ? undefined : parseCursor(since);
+        if (since !== undefined && !cursor) return this.#refuse('invalid_request', '"since" is not a cursor', id);
+        return this.#subscribe({ id, tables }, cursor);
+      }
+      case 'signal':
+        return this.#signal(message.chat_id);
+      default:
+        return message satisfies never;
+    }
+  }
+
+  async #subscribe(wanted: Pick<Subscription, 'id' | 'tables'>, since: Cursor | undefined): Promise<void> {
+    const principal = await this.#knownPrincipal();
+    if (!principal) return;
+    const problem = this.#subscriptions.add(wanted, principal, since);
+    if (problem) this.#refuse(problem.code, problem.message, wanted.id);
+    if (problem?.code === 'rate_limited') this.connection.close(CLOSE.tooMany, problem.message);
+  }
+
+  async #signal(chatId: number): Promise<void> {
+    const principal = await this.#knownPrincipal();
+    if (!principal) return;
+    if (!may(principal, 'chats')) return this.#refuse('forbidden', 'your role may not see chats');
+    if (!this.#signals.take(this.#options.nowMs())) {
+      return this.#refuse('rate_limited', `at most ${SIGNALS_PER_SECOND} signals a second`);
+    }
+    try {
+      await writeTyping(this.#options.database, principal, chatId);
+    } catch (error) {
+      if (!(error instanceof ClarinError)) throw error;
+      this.#options.log.warn({ error, account: principal.accountId }, 'a signal was not written');
+      this.#refuse(error.code, error.message);
+    }
+  }
+
+  /** Undefined when the session is over. */
+  async #knownPrincipal(): Promise<Principal | undefined> {
+    while (!this.principal) if (!(await this.cleared())) return undefined;
+    return this.principal;
+  }
+
+  /** A fresh token for the same user and account; the socket and its subscriptions go on. */
+  async #auth(token: string): Promise<void> {
+    const known = this.#state.kind === 'live' ? this.#state.claims : undefined;
+    let claims: AccessClaims;
+    try {
+      claims = await verifyAccessToken(this.#options.secret, token);
+    } catch (error) {
+      if (!(error instanceof ClarinError)) throw error;
+      return this.#refuse(error.code, error.message);
+    }
+    if (!known || this.#state.kind !== 'live') return;
+    if (claims.userId !== known.userId || claims.accountId !== known.accountId) {
+      return this.#refuse('forbidden', 'this token is of another user or account: open another socket for it');
+    }
+    if (!(await this.#knownPrincipal())) return;
+    const isGood = await this.#watch.switchTo(claims, (principal) => this.#subscriptions.judgeAgain(principal));
+    if (this.#isClosed()) return;
+    if (!isGood) throw new ClarinError('unauthenticated', 'the session of this token is over; log in again');
+    this.#state.claims = claims;
+    this.connection.send({ type: 'authenticated' });
+  }
+
+  hold(before: Lsn): void {
+    this.#watch.invalidate();
+    if (this.#state.kind !== 'live') return;
+    this.#subscriptions.fallBehind(before);
+    this.#recheck();
+  }
+
+  #recheck(): void {
+    void this.#guard(async () => {
+      const outcome = await this.#watch.settle((principal) => this.#subscriptions.judgeAgain(principal));
+      if (outcome === 'gone') throw new ClarinError('unauthenticated', 'the session is over; log in again');
+    });
+  }
+
+  fallBehind(subscription: Subscription, before: Lsn): void {
+    this.#subscriptions.fallBehindOne(subscription, before);
+  }
+
+  heartbeat(through: Lsn, frame: Buffer): void {
+    if (this.#state.kind !== 'live' || this.connection.backlogBytes > HISTORY_BACKLOG_BYTES) return;
+    const least = this.#subscriptions.leastServed(through);
+    if (least === through) this.connection.sendFrame(frame);
+    else this.connection.send({ type: 'heartbeat', cursor: this.#options.hub.cursorAt(least) });
+  }
+
+  resync(reason: ResyncReason): void {
+    if (this.#state.kind === 'live') this.#subscriptions.resyncAll(reason);
+  }
+
+  resyncOne(subscription: Subscription, reason: ResyncReason): void {
+    this.#subscriptions.resyncOne(subscription, reason);
+  }
+
+  closeSlow(): void {
+    this.connection.close(CLOSE.tooSlow, 'too slow: reconnect and resume from your cursor');
+  }
+
+  closeRestarting(): void {
+    this.connection.close(CLOSE.restarting, 'restarting: reconnect and resume from your cursor');
+  }
+
+  closeUnavailable(): void {
+    this.#fail('unavailable', 'the feed cannot read history now; reconnect', CLOSE.restarting);
+  }
+
+  /** Several times a second: everything that depends on time alone. */
+  sweep(nowMs: number): void {
+    const state = this.#state;
+    if (state.kind === 'live') {
+      if (nowMs >= state.claims.expiresAt * 1_000) {
+        this.#fail('unauthenticated', 'the token has expired; send a fresh one with "auth" in time', CLOSE.unauthenticated);
+      } else if (this.connection.isStalled(nowMs)) this.closeSlow();
+    } else if (state.kind !== 'closed' && nowMs >= this.#helloDeadlineMs) {
+      this.#fail('unauthenticated', `no hello within ${HELLO_TIMEOUT_MS} ms`, CLOSE.unauthenticated);
+    }
+  }
+
+  /** The socket is gone. */
+  onClosed(): void {
+    const { accountId } = this;
+    this.#state = { kind: 'closed' };
+    this.connection.onClosed();
+    this.#inbox.end();
+    this.#subscriptions.endAll(accountId);
+    this.#watch.end();
+    if (accountId !== 0) this.#options.hub.leave(accountId, this);
+  }
+
+  #refuse(code: string, message: string, id?: string): void {
+    this.connection.send({ type: 'error', code, message, ...(id === undefined ? {} : { id }) });
+  }
+
+  /** Says why, then closes. */
+  #fail(code: string, message: string, close: number): void {
+    this.#refuse(code, message);
+    this.connection.close(close, message);
+  }
+
+  #isClosed(): boolean {
+    return this.#state.kind === 'closed';
+  }
+}

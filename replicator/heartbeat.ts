@@ -1,0 +1,98 @@
+import { MESSAGE_HEARTBEAT } from '../domain/change.ts';
+import { ClarinError } from '../domain/errors.ts';
+import { sleep } from '../platform/backoff.ts';
+import type { ControlStore, Mandate } from '../platform/cache/control.ts';
+import type { Log } from '../platform/log.ts';
+import type { Metrics } from '../platform/metrics.ts';
+import type { Queries } from '../platform/postgres.ts';
+import { sql } from '../platform/sql.ts';
+import { formatHeartbeat, type Heartbeat } from './logical-message.ts';
+
+/** Between heartbeats. */
+export const HEARTBEAT_EVERY_MS = 1_000;
+
+type Options = {
+  readonly db: Queries;
+  readonly control: ControlStore;
+  readonly mandate: Mandate;
+  readonly metrics: Metrics;
+  readonly log: Log;
+};
+
+/**
+ * Once a second a message goes into the WAL and comes back through the whole pipeline. Its way is the lag, it moves an idle
+ * slot, and its return alone renews the lease by which readers trust the cache: dead, stuck or cut off look the same.
+ */
+export class HeartbeatLoop {
+  readonly #options: Options;
+  #sequence = 0;
+  #emittedAtMs: number | undefined;
+  #returnedSentMs: number | undefined;
+
+  constructor(options: Options) {
+    this.#options = options;
+  }
+
+  /** Clock of the newest heartbeat that reached the WAL, ms since 1970; undefined before the first. */
+  get emittedAtMs(): number | undefined {
+    return this.#emittedAtMs;
+  }
+
+  /** When the newest heartbeat that came back had been sent; undefined before the first. */
+  get returnedSentMs(): number | undefined {
+    return this.#returnedSentMs;
+  }
+
+  /**
+   * Emits until the signal. What cannot be emitted (Postgres or Redis away) is left out: the lease runs out by itself.
+   * @throws the signal's reason.
+   */
+  async run(signal: AbortSignal): Promise<never> {
+    const { log } = this.#options;
+    let wasFailing = false;
+    for (;;) {
+      try {
+        await this.#emit(signal);
+        if (wasFailing) log.info('heartbeats go out again');
+        wasFailing = false;
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!wasFailing) log.warn({ error }, 'a heartbeat cannot be sent');
+        wasFailing = true;
+      }
+      await sleep(HEARTBEAT_EVERY_MS, signal);
+    }
+  }
+
+  async #emit(signal: AbortSignal): Promise<void> {
+    const { db, control, mandate } = this.#options;
+    const sentMs = Date.now();
+    const redisMs = await control.redisTimeMs();
+    const text = formatHeartbeat({ term: mandate.term, sequence: ++this.#sequence, redisMs, sentMs });
+    // A synchronous standby that does not answer must not hold up the very message that measures us.
+    await db.query(
+      sql`select set_config('synchronous_commit', 'local', true) as durability,
+                 pg_logical_emit_message(true, ${MESSAGE_HEARTBEAT}, ${text}) as lsn`,
+      { signal },
+    );
+    this.#emittedAtMs = sentMs;
+  }
+
+  /** A heartbeat has come back and everything before it is applied. Those of older leaders vouch just as well. */
+  async returned(heartbeat: Heartbeat): Promise<void> {
+    const { control, mandate, metrics } = this.#options;
+    if (heartbeat.term === mandate.term) {
+      this.#returnedSentMs = heartbeat.sentMs;
+      metrics.roundTripLagSeconds.set(Math.max(0, Date.now() - heartbeat.sentMs) / 1_000);
+    }
+    try {
+      await control.renewLease({ ...mandate, sentAtMs: heartbeat.redisMs });
+    } catch (error) {
+      if (isMandateOver(error)) throw error;
+    }
+  }
+}
+
+function isMandateOver(error: unknown): boolean {
+  return error instanceof ClarinError && (error.code === 'leadership_lost' || error.code === 'epoch_lost');
+}

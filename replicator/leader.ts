@@ -1,0 +1,151 @@
+import { ClarinError } from '../domain/errors.ts';
+import type { Keyspace } from '../domain/cache-key.ts';
+import type { Redis } from 'ioredis';
+import { backoffMs, sleep } from '../platform/backoff.ts';
+import { CacheWriter } from '../platform/cache/writer.ts';
+import { runAttempt, type AttemptContext, type AttemptView } from './attempt.ts';
+import type { Standing } from './health.ts';
+import { acquireLeadership, type Leadership } from './leadership.ts';
+import { prepareEpoch, type PrepareContext } from './prepare.ts';
+
+/** Between attempts, for ever: a replicator without Postgres or Redis waits for them, and health is red meanwhile. */
+const ATTEMPT_RETRY = { minMs: 100, maxMs: 5_000 };
+/** An attempt that streamed for this long was a good one: the next begins without delay. */
+const GOOD_ATTEMPT_MS = 10_000;
+const BEAT_EVERY_MS = 1_000;
+
+export type LeaderContext = Omit<AttemptContext, 'writer'> & PrepareContext & { redis: Redis; space: Keyspace };
+
+/** Errors that no attempt mends: a person must act, or only a new process helps. */
+const FATAL = ['replication_drift', 'configuration', 'replication_stuck'];
+
+/**
+ * Standby and leader by turns until the signal: waits for the leadership, leads until it is lost, waits again. Nothing
+ * else in the process knows which it is, but by `standing`.
+ */
+export class LeaderLoop {
+  readonly #context: LeaderContext;
+  #role: 'starting' | 'standby' | 'leader' = 'starting';
+  #view: AttemptView | undefined;
+  #trouble: string | undefined = 'starting';
+
+  constructor(context: LeaderContext) {
+    this.#context = context;
+  }
+
+  async standing(): Promise<Standing> {
+    if (this.#role === 'starting') return { role: 'starting' };
+    if (this.#role === 'standby') {
+      return { role: 'standby', isLeaderAlive: await this.#context.control.isLeaderAlive().catch(() => false) };
+    }
+    return {
+      role: 'leader',
+      trouble: this.#trouble,
+      heartbeatAgeMs: this.heartbeatAgeMs,
+      stage: this.#view?.pipeline.stage ?? 'no stream',
+    };
+  }
+
+  /** Undefined when no heartbeat has come back in this attempt. */
+  get heartbeatAgeMs(): number | undefined {
+    const sentMs = this.#view?.heartbeat.returnedSentMs;
+    return sentMs === undefined ? undefined : Date.now() - sentMs;
+  }
+
+  /** @throws the signal's reason, or a ClarinError that ends the process. */
+  async run(signal: AbortSignal): Promise<never> {
+    const { log, hub, metrics } = this.#context;
+    for (;;) {
+      const onStandby = (): void => {
+        this.#role = 'standby';
+        log.info('standby: another replicator leads');
+      };
+      const leadership = await acquireLeadership({ ...this.#context, onStandby }, signal);
+      try {
+        await this.#lead(leadership, AbortSignal.any([signal, leadership.lost]));
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!(error instanceof ClarinError) || error.code !== 'leadership_lost') throw error;
+        log.warn({ error }, 'no longer leader');
+      } finally {
+        this.#role = 'standby';
+        this.#view = undefined;
+        metrics.isLeader.set(0);
+        hub.stepDown();
+        await leadership.release();
+      }
+    }
+  }
+
+  async #lead(leadership: Leadership, signal: AbortSignal): Promise<never> {
+    const { metrics, log } = this.#context;
+    this.#role = 'leader';
+    const term = await this.#raiseTerm(signal);
+    metrics.isLeader.set(1);
+    metrics.term.set(term);
+    metrics.takeovers.inc();
+    log.info({ term }, 'leader');
+    const ending = new AbortController();
+    const bounded = AbortSignal.any([signal, ending.signal]);
+    const tasks = [this.#beat(term, bounded), this.#attempts(term, bounded)];
+    try {
+      return await Promise.race(tasks);
+    } finally {
+      ending.abort();
+      await Promise.allSettled(tasks);
+      leadership.lost.throwIfAborted();
+    }
+  }
+
+  /** Redis may be away; the lock is ours meanwhile. */
+  async #raiseTerm(signal: AbortSignal): Promise<number> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await this.#context.control.raiseTerm();
+      } catch (error) {
+        if (attempt === 0) this.#context.log.warn({ error }, 'the term cannot be raised yet');
+        this.#trouble = describe(error);
+        await sleep(backoffMs(attempt, ATTEMPT_RETRY), signal);
+      }
+    }
+  }
+
+  /** Says that this process runs, whatever its pipeline does. @throws ClarinError leadership_lost. */
+  async #beat(term: number, signal: AbortSignal): Promise<never> {
+    for (;;) {
+      try {
+        await this.#context.control.beat(term);
+      } catch (error) {
+        if (error instanceof ClarinError && error.code === 'leadership_lost') throw error;
+      }
+      await sleep(BEAT_EVERY_MS, signal);
+    }
+  }
+
+  async #attempts(term: number, signal: AbortSignal): Promise<never> {
+    const { log, metrics, hub, redis, space } = this.#context;
+    const writer = new CacheWriter({ redis, space, metrics });
+    for (let failures = 0; ; failures++) {
+      const startedAtMs = Date.now();
+      try {
+        const { epoch, position } = await prepareEpoch(this.#context, term, signal);
+        hub.openEpoch(epoch, position);
+        this.#trouble = undefined;
+        await runAttempt({ ...this.#context, writer }, { term, epoch }, (view) => (this.#view = view), signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (error instanceof ClarinError && [...FATAL, 'leadership_lost'].includes(error.code)) throw error;
+        this.#trouble = describe(error);
+        log.warn({ error }, 'the stream ended; another attempt follows');
+      }
+      this.#view = undefined;
+      metrics.reconnects.inc();
+      if (Date.now() - startedAtMs > GOOD_ATTEMPT_MS) failures = 0;
+      await sleep(backoffMs(failures, ATTEMPT_RETRY), signal);
+    }
+  }
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,90 @@
+import type { ControlStore } from '../platform/cache/control.ts';
+import type { ControlState, Epoch, EpochIdentity } from '../platform/cache/types.ts';
+import { ClarinError } from '../domain/errors.ts';
+import { maxLsn, type Lsn } from '../domain/lsn.ts';
+import type { Metrics } from '../platform/metrics.ts';
+import { readPublicationDrift } from '../platform/publication.ts';
+import { readSlot } from '../platform/replication-slot.ts';
+import { baseOf, judgeEpoch, type EpochReason, type SlotFacts } from './epoch.ts';
+import { readIdentity } from './identity.ts';
+import { assertSlotIsOurs, createSlot, dropSlot, factsOf, releaseSlot, type SlotContext } from './slot.ts';
+import type { VisibilityGate } from './visibility-gate.ts';
+
+export type PrepareContext = SlotContext & {
+  readonly publication: string;
+  readonly control: ControlStore;
+  readonly gate: VisibilityGate;
+  readonly metrics: Metrics;
+};
+
+/** What a stream starts from: the epoch in force, and the position from which the feed may serve. */
+export type Prepared = { readonly epoch: Epoch; readonly position: Lsn };
+
+/**
+ * Everything between winning the leadership and reading the stream, in this order: whoever still reads the slot is ended
+ * before its position is looked at; the epoch is judged by that position; a slot is made anew only when the epoch ends too.
+ * @throws ClarinError: replication_drift and configuration are for a person, leadership_lost is over, others pass.
+ */
+export async function prepareEpoch(context: PrepareContext, term: number, signal: AbortSignal): Promise<Prepared> {
+  const { url, slot, publication, db, control, database } = context;
+  await assertNoDrift(context);
+  const identity = await readIdentity({ url, slot, publication });
+  await releaseSlot(context, signal);
+  const status = await readSlot(db, slot);
+  if (status) assertSlotIsOurs(status, database);
+  const facts = factsOf(status);
+  const known = await control.readControl();
+  const verdict = judgeEpoch(known, identity, await control.readRunId(), facts);
+  if (verdict.kind === 'new') {
+    const confirmed = await findStart(context, facts, verdict.remakeSlot, signal);
+    return openEpoch(context, { term, confirmed, identity, reason: verdict.reason });
+  }
+  return keepEpoch(context, known, term);
+}
+
+/** @throws ClarinError `replication_drift` listing every difference. */
+export async function assertNoDrift({ db, publication }: Pick<PrepareContext, 'db' | 'publication'>): Promise<void> {
+  const reasons = await readPublicationDrift(db, publication);
+  if (reasons.length === 0) return;
+  throw new ClarinError(
+    'replication_drift',
+    `The database differs from the declarations; run \`clarin migrate\`: ${reasons.join('; ')}.`,
+    { details: { reasons } },
+  );
+}
+
+async function findStart(
+  context: PrepareContext,
+  facts: SlotFacts,
+  remakeSlot: boolean,
+  signal: AbortSignal,
+): Promise<Lsn> {
+  if (!remakeSlot && facts.state === 'usable') return facts.confirmed;
+  if (facts.state !== 'missing') await dropSlot(context, signal);
+  const confirmed = await createSlot(context, signal);
+  // What was in the WAL before this slot and is visible after this epoch began would be missed by both.
+  await context.gate.settle(signal);
+  return confirmed;
+}
+
+type Opening = { term: number; confirmed: Lsn; identity: EpochIdentity; reason: EpochReason };
+
+async function openEpoch(context: PrepareContext, opening: Opening): Promise<Prepared> {
+  const { control, metrics, log } = context;
+  const { term, confirmed, identity, reason } = opening;
+  const epoch = await control.openEpoch({ term, base: baseOf(confirmed), identity });
+  await control.advance({ term, epoch, position: confirmed });
+  metrics.epochChanges.inc({ reason });
+  log.warn({ epoch: epoch.id, reason }, 'a new epoch begins: caches are dropped and subscribers read again');
+  return { epoch, position: confirmed };
+}
+
+async function keepEpoch(context: PrepareContext, known: ControlState | undefined, term: number): Promise<Prepared> {
+  if (!known) throw new Error('no epoch to keep');
+  const { control, log } = context;
+  // Heads carry the term of whoever wrote last: from here on an older leader that wakes up is refused everywhere.
+  await control.fence({ term, epoch: known.epoch });
+  await control.dropStaleEpochs();
+  log.info({ epoch: known.epoch.id, term }, 'the epoch is kept');
+  return { epoch: known.epoch, position: maxLsn(known.position, known.epoch.base) };
+}

@@ -1,0 +1,102 @@
+import { randomUUID } from 'node:crypto';
+import Fastify, { LogController, type FastifyBaseLogger } from 'fastify';
+import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
+import type { Redis } from 'ioredis';
+import { ENTITIES } from '../../domain/registry.ts';
+import type { App, Context } from './context.ts';
+import { registerOpsRoutes } from './ops/ops-routes.ts';
+import { registerAuth } from './plugins/auth.ts';
+import { registerDeadline } from './plugins/deadline.ts';
+import { registerErrors } from './plugins/errors.ts';
+import { registerHeaders } from './plugins/headers.ts';
+import { registerMetrics } from './plugins/metrics.ts';
+import { registerOpenApi } from './plugins/openapi.ts';
+import { registerRateLimit } from './plugins/rate-limit.ts';
+import { registerAccountRoutes } from './rest/account-routes.ts';
+import { registerAuthRoutes } from './rest/auth-routes.ts';
+import { registerBulkRoutes } from './rest/bulk-routes.ts';
+import { registerContactRoutes } from './rest/contact-routes.ts';
+import { registerEntityRoutes, type Verb } from './rest/entity-routes.ts';
+import { registerLeadRoutes } from './rest/lead-routes.ts';
+import { registerMemberRoutes } from './rest/member-routes.ts';
+import { registerPipelineRoutes } from './rest/pipeline-routes.ts';
+import { registerUserRoutes } from './rest/user-routes.ts';
+
+export const BODY_BYTES_MAX = 1024 * 1024;
+/** Time a client has to send a whole request. */
+const REQUEST_TIMEOUT_MS = 20_000;
+/** A socket on which nothing happens is closed. */
+const CONNECTION_TIMEOUT_MS = 60_000;
+
+/** Verbs whose own routes stand further down, with rules that the plain ones do not have. */
+const WRITTEN_BY_HAND: Readonly<Record<string, readonly Verb[]>> = {
+  leads: ['delete'],
+  contacts: ['update', 'delete'],
+  roles: ['create', 'update'],
+  memberships: ['create', 'update', 'delete'],
+};
+
+export type AppOptions = Omit<Context, 'now'> & {
+  now?: () => number;
+  /** For the health check only. */
+  redis?: Redis | undefined;
+};
+
+/**
+ * The whole API in the order in which a request meets it. Not listening yet; tests use `inject`.
+ */
+export async function buildApp({ redis, now, ...options }: AppOptions): Promise<App> {
+  const context: Context = { ...options, now: now ?? Date.now };
+  const app = createServer(context);
+
+  // What every request passes, in this order.
+  registerDeadline(app);
+  registerHeaders(app, context);
+  registerMetrics(app, context);
+  await registerAuth(app, context);
+  await registerRateLimit(app, context);
+  registerErrors(app);
+  await registerOpenApi(app);
+
+  registerOpsRoutes(app, context, redis);
+  registerAuthRoutes(app, context);
+  registerAccountRoutes(app, context);
+  registerUserRoutes(app, context);
+  for (const entity of ENTITIES) {
+    if (entity.rest !== 'none') registerEntityRoutes(app, context, entity, WRITTEN_BY_HAND[entity.table]);
+  }
+  registerMemberRoutes(app, context);
+  registerContactRoutes(app, context);
+  registerLeadRoutes(app, context);
+  registerBulkRoutes(app, context);
+  registerPipelineRoutes(app, context);
+  return app;
+}
+
+function createServer(context: Context): App {
+  const app = Fastify({
+    loggerInstance: context.log as FastifyBaseLogger,
+    // One line per state change, none per request: metrics count those.
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request' }),
+    requestIdHeader: false,
+    genReqId: (raw) => acceptRequestId(raw.headers['x-request-id']) ?? randomUUID(),
+    bodyLimit: BODY_BYTES_MAX,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    connectionTimeout: CONNECTION_TIMEOUT_MS,
+    trustProxy: false,
+  }).withTypeProvider<ZodTypeProvider>();
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(serializerCompiler);
+  const parseJson = app.getDefaultJsonParser('error', 'error');
+  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {
+    // Clients that always name a content type send some requests without a body all the same.
+    if (body === '') done(null, undefined);
+    else void parseJson(request, body, done);
+  });
+  return app;
+}
+
+/** An id a caller may give its request: what can stand in a log line without harm. */
+function acceptRequestId(header: string | string[] | undefined): string | undefined {
+  return typeof header === 'string' && /^[A-Za-z0-9._:-]{1,64}$/.test(header) ? header : undefined;
+}

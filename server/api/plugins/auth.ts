@@ -1,0 +1,123 @@
+import cookie from '@fastify/cookie';
+import { PRINCIPALS } from '../../../domain/cache-key.ts';
+import { ClarinError } from '../../../domain/errors.ts';
+import { may, type Principal } from '../../../domain/permission.ts';
+import { verifyAccessToken, type AccessClaims } from '../../../platform/access.ts';
+import type { Access, App, Context, Request } from '../context.ts';
+import { ABSENT, loadPrincipalJson } from '../rest/loaders.ts';
+
+export const TOKEN_COOKIE = 'clarin_token';
+
+/** Verified tokens are remembered: checking a signature anew costs more than everything else of a cached read. */
+const REMEMBERED_TOKENS_MAX = 10_000;
+
+/**
+ * Who calls, in three steps that end before a body is read: the token's signature (so that limits count per
+ * session), then the session itself, by the cache, which the write-ahead log keeps true, then the permission.
+ */
+export async function registerAuth(app: App, context: Context): Promise<void> {
+  await app.register(cookie);
+  const verify = rememberingVerifier(context);
+  app.decorateRequest('claims', null);
+  app.decorateRequest('principal', null);
+  app.decorateRequest('isCookieAuthenticated', false);
+
+  app.addHook('onRoute', (route) => {
+    if (route.config?.access === undefined && !route.url.startsWith('/docs')) {
+      throw new Error(`route ${String(route.method)} ${route.url} does not say who may call it`);
+    }
+  });
+  app.addHook('onRequest', async (request) => {
+    const bearer = readBearer(request);
+    const token = bearer ?? request.cookies[TOKEN_COOKIE];
+    if (token === undefined || token === '') return;
+    request.isCookieAuthenticated = bearer === undefined;
+    request.claims = await verify(token);
+  });
+  // After the rate limit, which hangs on the routes' own onRequest.
+  app.addHook('preParsing', async (request) => {
+    const access = request.routeOptions.config.access ?? 'public';
+    if (access === 'public') return;
+    if (request.isCookieAuthenticated) assertSameOrigin(request, context.config.allowedOrigins);
+    const principal = request.claims === null ? undefined : await readPrincipal(context, request.claims);
+    if (!principal) throw new ClarinError('unauthenticated', 'there is no valid token, or its session is over');
+    request.principal = principal;
+    assertAccess(access, principal);
+  });
+}
+
+/** The one place where a permission is asked for. @throws ClarinError `forbidden`. */
+export function assertAccess(access: Access, principal: Principal): void {
+  if (access === 'public' || access === 'member') return;
+  if (access === 'super_admin') {
+    if (!principal.isSuperAdmin) throw new ClarinError('forbidden', 'this is for super administrators');
+    return;
+  }
+  if (may(principal, access.permission)) return;
+  throw new ClarinError('forbidden', `your role does not include the permission "${access.permission}"`, {
+    details: { permission: access.permission },
+  });
+}
+
+async function readPrincipal(
+  context: Context,
+  claims: AccessClaims,
+): Promise<Principal | undefined> {
+  const { body } = await context.cache.readThrough({
+    accountId: claims.accountId,
+    family: PRINCIPALS,
+    field: String(claims.sessionId),
+    // Not the request's signal: others may share this query.
+    load: async () => (await loadPrincipalJson(context.database, claims)) ?? ABSENT,
+  });
+  const principal = JSON.parse(body.toString()) as Principal | null;
+  // An entry is found by its session alone; a token that names another user with it was never ours.
+  return principal?.userId === claims.userId ? principal : undefined;
+}
+
+function readBearer(request: Request): string | undefined {
+  const header = request.headers.authorization;
+  if (header === undefined) return undefined;
+  return /^Bearer +([A-Za-z0-9._~+/=-]{1,4096})$/i.exec(header)?.[1] ?? '';
+}
+
+/** Answers null for a token that is no good: the route may be public, and the limit counts it by address. */
+function rememberingVerifier(context: Context): (token: string) => Promise<AccessClaims | null> {
+  const known = new Map<string, AccessClaims>();
+  return async (token) => {
+    const claims = known.get(token);
+    if (claims) {
+      if (claims.expiresAt * 1_000 > context.now()) return claims;
+      known.delete(token);
+      return null;
+    }
+    try {
+      const verified = await verifyAccessToken(context.config.secret, token);
+      if (known.size >= REMEMBERED_TOKENS_MAX) known.delete(known.keys().next().value ?? '');
+      known.set(token, verified);
+      return verified;
+    } catch (error) {
+      if (error instanceof ClarinError && error.code === 'unauthenticated') return null;
+      throw error;
+    }
+  };
+}
+
+const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/**
+ * A browser sends cookies with requests that other sites make. A write that is authenticated by one must come from
+ * a page of ours: the browser says so in Sec-Fetch-Site or Origin, which scripts cannot set.
+ * https://www.w3.org/TR/fetch-metadata/
+ */
+export function assertSameOrigin(request: Request, allowedOrigins: readonly string[]): void {
+  if (SAFE_METHODS.has(request.method)) return;
+  const { origin } = request.headers;
+  if (request.headers['sec-fetch-site'] === 'same-origin') return;
+  if (origin !== undefined && (allowedOrigins.includes(origin) || isOwnOrigin(origin, request))) return;
+  throw new ClarinError('forbidden', 'a write with a cookie must come from a page of this origin');
+}
+
+function isOwnOrigin(origin: string, request: Request): boolean {
+  return URL.canParse(origin) && new URL(origin).host === request.headers.host;
+}

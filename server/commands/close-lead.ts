@@ -1,0 +1,29 @@
+import { leads } from '../../domain/entities/leads.ts';
+import type { Written } from '../../platform/entity-sql.ts';
+import type { Queries } from '../../platform/postgres.ts';
+import { sql } from '../../platform/sql.ts';
+import { updateRow } from './update-row.ts';
+
+type Options = {
+  accountId: number;
+  id: number;
+  outcome: 'won' | 'lost';
+  reason?: string | undefined;
+  ifMatch?: string | undefined;
+};
+
+/** A lead is won or lost: it goes to that stage of its own pipeline. Undefined: no such lead. */
+export async function closeLead(tx: Queries, options: Options): Promise<Written | undefined> {
+  const { accountId, id, outcome, reason, ifMatch } = options;
+  const rows = await tx.query(sql`
+    select stage.id
+    from public.leads as lead
+    join public.pipeline_stages as stage
+      on stage.account_id = lead.account_id and stage.pipeline_id = lead.pipeline_id and stage.type = ${outcome}
+    where lead.account_id = ${accountId} and lead.id = ${id}
+    for no key update of lead`);
+  const stageId = rows[0]?.['id'];
+  if (!stageId) return undefined;
+  const values = { stage_id: Number(stageId), ...(reason === undefined ? {} : { close_reason: reason }) };
+  return updateRow(tx, { entity: leads, accountId, id, values, ifMatch });
+}

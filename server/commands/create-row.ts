@@ -1,0 +1,11 @@
+import type { Entity } from '../../domain/entity.ts';
+import { insertEntity, type Sees, type Written } from '../../platform/entity-sql.ts';
+import type { Queries } from '../../platform/postgres.ts';
+import { explainReferences } from './refusals.ts';
+
+type Options = { entity: Entity; accountId: number; values: Readonly<Record<string, unknown>>; sees?: Sees };
+
+/** A row is created. @throws ClarinError conflict, unprocessable. */
+export function createRow(tx: Queries, { entity, ...options }: Options): Promise<Written> {
+  return explainReferences(insertEntity(tx, entity, options));
+}

@@ -1,0 +1,21 @@
+import type { Entity } from '../../domain/entity.ts';
+import { updateEntity, type Sees, type Written } from '../../platform/entity-sql.ts';
+import type { Queries } from '../../platform/postgres.ts';
+import { explainReferences } from './refusals.ts';
+
+type Options = {
+  entity: Entity;
+  accountId: number;
+  id: number;
+  values: Readonly<Record<string, unknown>>;
+  ifMatch?: string | undefined;
+  sees?: Sees;
+};
+
+/**
+ * A row is changed, in the named columns only; nothing is written when nothing differs. Undefined: no such row.
+ * @throws ClarinError precondition_failed, conflict, unprocessable.
+ */
+export function updateRow(tx: Queries, { entity, ...options }: Options): Promise<Written | undefined> {
+  return explainReferences(updateEntity(tx, entity, options));
+}

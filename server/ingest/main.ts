@@ -1,0 +1,81 @@
+import { createServer, type Server } from 'node:http';
+import { ClarinError } from '../../domain/errors.ts';
+import type { Config } from '../../platform/config.ts';
+import { judgeHealth } from '../../platform/health.ts';
+import type { Running } from '../../platform/lifecycle.ts';
+import type { Log } from '../../platform/log.ts';
+import { createMetrics, type Metrics } from '../../platform/metrics.ts';
+import { createDatabase, type Database } from '../../platform/postgres.ts';
+import { checkDatabase } from '../api/ops/health.ts';
+import { assertDatabaseFits } from '../start-checks.ts';
+import { startPurge } from './purge.ts';
+
+/**
+ * Work without a caller, and a small server for probes. For now there is purging; Kommo and WhatsApp come here.
+ * @throws ClarinError `configuration` with one sentence that says what to do.
+ */
+export async function startIngest(config: Config, log: Log): Promise<Running & { url: string }> {
+  const metrics = createMetrics('ingest');
+  const database = createDatabase({
+    url: config.databaseUrl,
+    applicationName: 'clarin ingest',
+    max: config.poolMax,
+    statementTimeoutMs: config.statementTimeoutMs,
+    log,
+  });
+  try {
+    await assertDatabaseFits(database, config.databaseUrl);
+    const server = createProbeServer(database, metrics);
+    const port = await listen(server, config);
+    const purge = startPurge({ database, log, metrics });
+    log.info({ port }, 'ingest is running');
+    const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
+    let stopped: Promise<void> | undefined;
+    const stop = async (): Promise<void> => {
+      await purge.stop();
+      server.closeAllConnections();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+      await database.close();
+    };
+    return { url, stop: () => (stopped ??= stop()) };
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+}
+
+function createProbeServer(database: Database, metrics: Metrics): Server {
+  return createServer({ requestTimeout: 5_000 }, (request, response) => {
+    const send = (status: number, type: string, body: string): void => {
+      response.writeHead(status, { 'content-type': type }).end(body);
+    };
+    const answer = async (): Promise<void> => {
+      switch (request.url) {
+        case '/health/live':
+          return send(200, 'application/json', '{"status":"green"}');
+        case '/health/ready': {
+          const health = judgeHealth([await checkDatabase(database)]);
+          return send(health.status === 'green' ? 200 : 503, 'application/json', JSON.stringify(health));
+        }
+        case '/metrics':
+          return send(200, metrics.registry.contentType, await metrics.registry.metrics());
+        default:
+          return send(404, 'application/json', '{"error":"there is no such route","code":"not_found"}');
+      }
+    };
+    answer().catch(() => response.destroy());
+  });
+}
+
+async function listen(server: Server, config: Config): Promise<number> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EADDRINUSE') return reject(error);
+      const says = `port ${config.ingestPort} is taken: stop what listens there, or set INGEST_PORT to another one.`;
+      reject(new ClarinError('configuration', says, { cause: error }));
+    });
+    server.listen(config.ingestPort, config.host, resolve);
+  });
+  const address = server.address();
+  return typeof address === 'object' && address !== null ? address.port : config.ingestPort;
+}

@@ -1,0 +1,108 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Running } from '../../platform/lifecycle.ts';
+import type { Log } from '../../platform/log.ts';
+import type { Metrics } from '../../platform/metrics.ts';
+import type { Database } from '../../platform/postgres.ts';
+import { sql, type Sql } from '../../platform/sql.ts';
+
+/** Rows removed by one transaction: small ones, so that neither locks nor the feed's commits grow. */
+const BATCH_ROWS = 500;
+/** Between two looks. What is purged is days old: minutes do not matter. */
+const ROUND_MS = 10 * 60_000;
+/** Key of the advisory lock that makes workers take turns; any number that nothing else uses. */
+const PURGE_LOCK = 7_203_001;
+
+type Purge = { readonly table: string; readonly says: string; readonly statement: Sql };
+
+/** Everything whose time is over. Each statement removes at most one batch. */
+export const PURGES: readonly Purge[] = [
+  {
+    table: 'idempotency_keys',
+    says: 'keys older than a day',
+    statement: sql`
+      delete from private.idempotency_keys as known
+      using (
+        select account_id, user_id, key
+        from private.idempotency_keys
+        where created_at < now() - interval '24 hours'
+        order by created_at
+        limit ${BATCH_ROWS}
+      ) as old
+      where known.account_id = old.account_id and known.user_id = old.user_id and known.key = old.key
+        and known.created_at < now() - interval '24 hours'
+      returning true as is_gone`,
+  },
+  {
+    table: 'refresh_tokens',
+    says: 'tokens that have expired',
+    statement: byId(sql`private.refresh_tokens`, sql`expires_at < now()`),
+  },
+  {
+    table: 'sessions',
+    says: 'sessions over for 30 days',
+    statement: byId(
+      sql`public.sessions`,
+      sql`(expires_at < now() - interval '30 days' or revoked_at < now() - interval '30 days')`,
+    ),
+  },
+  {
+    table: 'leads',
+    says: 'leads in the trash for 30 days',
+    statement: byId(sql`public.leads`, sql`deleted_at < now() - interval '30 days'`),
+  },
+];
+
+function byId(table: Sql, isOver: Sql): Sql {
+  // The condition stands twice: a row that was restored while it was waited for stays.
+  return sql`
+    delete from ${table}
+    where id in (select id from ${table} where ${isOver} limit ${BATCH_ROWS}) and ${isOver}
+    returning true as is_gone`;
+}
+
+type Means = { readonly database: Database; readonly log: Log; readonly metrics: Metrics };
+
+/** Purges every ten minutes until stopped. Any number of workers may run: they take turns. */
+export function startPurge(means: Means): Running {
+  const stopping = new AbortController();
+  const done = run(means, stopping.signal);
+  return {
+    stop: async () => {
+      stopping.abort();
+      await done;
+    },
+  };
+}
+
+async function run(means: Means, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    for (const purge of PURGES) {
+      try {
+        await purgeTable(means, purge, signal);
+      } catch (error) {
+        // Postgres is away or overloaded: the next round tries again, for as long as the process lives.
+        if (!signal.aborted) means.log.warn({ error, table: purge.table }, 'purging failed');
+      }
+    }
+    await sleep(ROUND_MS, undefined, { signal, ref: false }).catch(() => undefined);
+  }
+}
+
+/** Removes batches until one is not full. Gives how many rows went; 0 also when another worker is at it. */
+export async function purgeTable({ database, log, metrics }: Means, purge: Purge, signal?: AbortSignal): Promise<number> {
+  let removed = 0;
+  for (;;) {
+    const { value: batch } = await database.transaction(
+      async (tx) => {
+        const [turn] = await tx.query(sql`select pg_try_advisory_xact_lock(${PURGE_LOCK}) as is_mine`);
+        return turn?.['is_mine'] === 't' ? (await tx.query(purge.statement)).length : 0;
+      },
+      { origin: { source: 'system' }, signal },
+    );
+    removed += batch;
+    metrics.purgedRows.inc({ table: purge.table }, batch);
+    if (batch < BATCH_ROWS || signal?.aborted) break;
+  }
+  if (removed > 0) log.info({ table: purge.table, rows: removed }, 'purged what was over');
+  return removed;
+}

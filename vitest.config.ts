@@ -1,0 +1,52 @@
+import { defineConfig } from 'vitest/config';
+import { SummaryReporter } from './test/support/summary-reporter.ts';
+
+/**
+ * A file's suffix says what it needs. Two workers: sized for two cores, and a stack test is several processes already.
+ * Forks, not threads: a native module and process-wide handlers are under test.
+ */
+const NEEDS_SERVICES = ['test/**/*.redis.test.ts', 'test/**/*.pg.test.ts'];
+const NEEDS_PROCESSES = ['test/**/*.stack.test.ts'];
+const globalSetup = ['test/support/global-setup.ts'];
+
+export default defineConfig({
+  test: {
+    pool: 'forks',
+    maxWorkers: 2,
+    reporters: ['default', new SummaryReporter()],
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'pure',
+          include: ['test/**/*.test.ts'],
+          exclude: [...NEEDS_SERVICES, ...NEEDS_PROCESSES],
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'services',
+          include: NEEDS_SERVICES,
+          globalSetup,
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'stack',
+          include: NEEDS_PROCESSES,
+          globalSetup,
+          maxWorkers: 1,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          sequence: { groupOrder: 2 },
+        },
+      },
+    ],
+  },
+});
