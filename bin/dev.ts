@@ -28,7 +28,7 @@ const PATIENCE_AFTER_KILL_MS = 12_000;
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
 export async function runDev(environment: Environment): Promise<number> {
-  const asked = listenForStop();
+  const asked = listenForStop(environment);
   const ends: Ends = [];
   try {
     const { fault } = await start(environment, ends, asked.signal);
@@ -49,12 +49,16 @@ export async function runDev(environment: Environment): Promise<number> {
 }
 
 /** A terminal and npm both pass Ctrl-C on: the second one means nothing new. */
-function listenForStop(): { signal: AbortSignal; promise: Promise<void> } {
+function listenForStop(environment: Environment): { signal: AbortSignal; promise: Promise<void> } {
   const controller = new AbortController();
   const stop = (): void => controller.abort();
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, stop);
   // Nobody reads any more, as in `clarin dev | head`.
   process.stdout.on('error', stop);
+  // An npm that was killed outright passes nothing on: its child has another parent then.
+  const parent = process.ppid;
+  const orphaned = (): void => (process.ppid === parent ? undefined : stop());
+  if (environment['npm_lifecycle_event']) setInterval(orphaned, 500).unref();
   const promise = new Promise<void>((resolve) => {
     controller.signal.addEventListener('abort', () => resolve(), { once: true });
   });

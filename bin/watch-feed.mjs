@@ -30,7 +30,7 @@ socket.addEventListener('message', (event) => {
   const message = JSON.parse(event.data);
   // Once a second, to show that the feed is alive: of no use to a reader.
   if (message.type === 'heartbeat') return;
-  process.stdout.write(`${JSON.stringify(message)}\n`);
+  process.stdout.write(`${event.data}\n`);
   if (message.type === 'welcome') {
     send({ type: 'subscribe', id: 'watch', tables: watched.map((table) => ({ table })) });
   }

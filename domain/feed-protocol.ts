@@ -56,7 +56,7 @@ export const clientMessage = z.discriminatedUnion('type', [
 export type ClientMessage = z.infer<typeof clientMessage>;
 export type SubscribedTable = z.infer<typeof subscribedTable>;
 
-export type FeedKey = Readonly<Record<string, number | string>>;
+type FeedKey = Readonly<Record<string, number | string>>;
 
 export type FeedChange =
   | { table: string; op: 'insert'; key: FeedKey; row: Record<string, unknown> }

@@ -7,7 +7,8 @@
 export type Lsn = bigint & { readonly __brand: 'Lsn' };
 
 export const LSN_ZERO = 0n as Lsn;
-const LSN_MAX = 0xffffffffffffffffn;
+/** Behind everything that will ever be written. */
+export const LSN_MAX = 0xffffffffffffffffn as Lsn;
 
 /** @throws RangeError when the number does not fit 64 unsigned bits. */
 export function toLsn(value: bigint): Lsn {

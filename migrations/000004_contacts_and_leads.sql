@@ -102,12 +102,14 @@ create table public.leads (
 create index leads_created_at on public.leads (account_id, created_at, id);
 -- The list as it is opened: neither archived nor in the trash, newest first. Counting it reads nothing else.
 create index leads_live on public.leads (account_id, created_at, id) where archived_at is null and deleted_at is null;
+-- The board: counts per stage and first leads per stage, both from the index.
+create index leads_board on public.leads (account_id, stage_id, position, id)
+  where archived_at is null and deleted_at is null;
 create index leads_updated_at on public.leads (account_id, updated_at, id);
 create index leads_title on public.leads (account_id, title, id);
 create index leads_value on public.leads (account_id, value, id);
 create index leads_position on public.leads (account_id, position, id);
 create index leads_pipeline on public.leads (account_id, pipeline_id, stage_id);
-create index leads_board on public.leads (account_id, stage_id, position, id);
 create index leads_contact_id on public.leads (account_id, contact_id);
 create index leads_assigned_to on public.leads (account_id, assigned_to);
 create index leads_status on public.leads (account_id, status);

@@ -4,7 +4,7 @@ import { createDatabase, type Queries } from '../platform/postgres.ts';
 import { sql } from '../platform/sql.ts';
 
 /** The demo login of `clarin dev`, on a machine of one's own. Never seeded by `clarin migrate`. */
-export const DEMO_LOGIN = { username: 'demo', password: 'clarin-demo' } as const;
+const DEMO_LOGIN = { username: 'demo', password: 'clarin-demo' } as const;
 const SLUG = 'demo';
 const CONTACTS = 20;
 const LEADS = 40;

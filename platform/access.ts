@@ -9,7 +9,11 @@ import { sql } from './sql.ts';
  * database (through the cache in the API, directly in the feed), so that a revocation works at once.
  * RFC 7519, HS256 (RFC 7518 section 3.2).
  */
-export type SessionRef = { readonly sessionId: number; readonly userId: number; readonly accountId: number };
+export type SessionRef = {
+  readonly sessionId: number;
+  readonly userId: number;
+  readonly accountId: number;
+};
 
 /** `expiresAt` in seconds since 1970, as in the token. */
 export type AccessClaims = SessionRef & { readonly expiresAt: number };
@@ -55,7 +59,8 @@ export async function verifyAccessToken(secret: string, token: string): Promise<
     return claims;
   } catch (error) {
     if (error instanceof ClarinError) throw error;
-    const says = error instanceof errors.JWTExpired ? 'the token has expired' : 'the token is not valid';
+    const says =
+      error instanceof errors.JWTExpired ? 'the token has expired' : 'the token is not valid';
     throw new ClarinError('unauthenticated', says, { cause: error });
   }
 }

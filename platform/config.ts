@@ -2,7 +2,9 @@ import { z } from 'zod';
 import { ClarinError } from '../domain/errors.ts';
 
 /** The only reader of process.env. Every variable, its default and what it is for stand here once. */
-const port = (fallback: number) => z.coerce.number().int().min(0).max(65535).default(fallback);
+const PORT = 'must be a port: a whole number up to 65535';
+const port = (fallback: number) =>
+  z.coerce.number(PORT).int(PORT).min(0, PORT).max(65535, PORT).default(fallback);
 const url = (...protocols: string[]) =>
   z.string().refine((value) => URL.canParse(value) && protocols.includes(new URL(value).protocol), {
     message: `must be a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}`,

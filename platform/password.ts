@@ -18,7 +18,10 @@ let decoy: Promise<string> | undefined;
  * Whether the password is the one. Without a digest (there is no such user) it works as long as with one, so that
  * the time of an answer does not say who exists.
  */
-export async function verifyPassword(digest: string | undefined, password: string): Promise<boolean> {
+export async function verifyPassword(
+  digest: string | undefined,
+  password: string,
+): Promise<boolean> {
   decoy ??= hash('nobody has this password');
   const isRight = await verify(digest ?? (await decoy), password).catch(() => false);
   return digest !== undefined && isRight;

@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { LSN_ZERO, mustParseLsn, type Lsn } from '../domain/lsn.ts';
+import { LSN_MAX, LSN_ZERO, mustParseLsn, type Lsn } from '../domain/lsn.ts';
 import { MESSAGE_ORIGIN } from '../domain/change.ts';
 import type { Log } from './log.ts';
 import { compile, sql, type Sql } from './sql.ts';
@@ -48,7 +48,9 @@ export type Origin = {
 export type Database = Queries & {
   /**
    * One transaction on one connection; rolled back when `work` throws. `origin` goes into the WAL with it and comes
-   * back in the feed. `commitLsn` is at or behind the end of the commit record. @throws ClarinError.
+   * back in the feed. `commitLsn` is at or behind the end of the commit record, the largest there is when the connection
+   * broke right after the commit. Nothing cancels a commit under way. @throws ClarinError: nothing was written then,
+   * unless the connection broke in the commit itself.
    */
   transaction<T>(
     work: (tx: Queries) => Promise<T>,
@@ -87,34 +89,52 @@ export function createDatabase(options: Options): Database {
   });
   // An idle connection that breaks (a restart of Postgres) is only noted: the pool replaces it.
   pool.on('error', (error) => options.log.warn({ error }, 'idle database connection lost'));
+  // The pool listens to idle connections only. One that breaks while it is in use rejects its statement and emits
+  // 'error' besides, which without a listener would end the process.
+  pool.on('connect', (client) => client.on('error', () => undefined));
 
-  const withClient = async <T>(signal: AbortSignal | undefined, work: (client: pg.PoolClient) => Promise<T>) => {
+  const withClient = async <T>(
+    signal: AbortSignal | undefined,
+    work: (client: pg.PoolClient, shield: () => void) => Promise<T>,
+  ): Promise<T> => {
     signal?.throwIfAborted();
     const client = await pool.connect().catch((error: unknown) => {
       throw translateError(error);
     });
     const cancel = (): void => void cancelBackend(options.url, client);
     signal?.addEventListener('abort', cancel, { once: true });
+    const shield = (): void => signal?.removeEventListener('abort', cancel);
     let failure: Error | undefined;
     try {
-      return await work(client);
+      return await work(client, shield);
     } catch (error) {
       failure = error instanceof Error ? error : new Error(String(error));
       throw translateError(error);
     } finally {
-      signal?.removeEventListener('abort', cancel);
-      client.release(failure !== undefined && isBroken(failure) ? failure : undefined);
+      shield();
+      // A cancellation under way could hit the statement of whoever gets the connection next: it is thrown away.
+      const isUnusable = signal?.aborted === true || (failure !== undefined && isBroken(failure));
+      client.release(isUnusable);
     }
   };
 
   return {
     query: (statement, { signal } = {}) => withClient(signal, (client) => run(client, statement)),
     transaction: (work, { origin, signal, readOnly } = {}) =>
-      withClient(signal, async (client) => {
+      withClient(signal, async (client, shield) => {
         await client.query(readOnly ? 'begin isolation level repeatable read read only' : 'begin');
         try {
           if (origin) await run(client, announceOrigin(origin));
-          const value = await work({ query: (statement) => run(client, statement) });
+          const value = await work({
+            query: async (statement) => {
+              // A cancellation that came between two statements found nothing to cancel.
+              signal?.throwIfAborted();
+              return run(client, statement);
+            },
+          });
+          signal?.throwIfAborted();
+          // From here on the caller hears what became of it, also when he no longer waits.
+          shield();
           await client.query('commit');
           return { value, commitLsn: readOnly ? LSN_ZERO : await readInsertLsn(client) };
         } catch (error) {
@@ -133,8 +153,13 @@ function announceOrigin(origin: Origin): Sql {
 
 /** Any commit of this session so far ends at or before the WAL's insert position. */
 async function readInsertLsn(client: pg.PoolClient): Promise<Lsn> {
-  const rows = await run(client, sql`select pg_current_wal_insert_lsn() as lsn`);
-  return mustParseLsn(rows[0]?.['lsn'] ?? '0/0');
+  try {
+    const [row] = await run(client, sql`select pg_current_wal_insert_lsn() as lsn`);
+    return mustParseLsn(row?.['lsn'] ?? '');
+  } catch {
+    // The commit stands, so this must not fail: a read that names this LSN is answered from Postgres.
+    return LSN_MAX;
+  }
 }
 
 async function run(client: pg.PoolClient | pg.Client, statement: Sql): Promise<TextRow[]> {
@@ -154,6 +179,7 @@ async function cancelBackend(url: string, client: pg.PoolClient): Promise<void> 
   const pid = (client as unknown as { processID?: number }).processID;
   if (pid === undefined) return;
   const canceller = new pg.Client({ connectionString: url, connectionTimeoutMillis: 1_000, query_timeout: 1_000 });
+  canceller.on('error', () => undefined);
   try {
     await canceller.connect();
     await canceller.query('select pg_cancel_backend($1)', [pid]);

@@ -13,7 +13,7 @@ export type ActualPublication = {
   >;
 };
 
-export type ActualColumn = {
+type ActualColumn = {
   readonly type: string;
   readonly nullable: boolean;
   readonly generated: boolean;

@@ -35,8 +35,7 @@ export async function readPublicationDrift(db: Queries, publication: string): Pr
   return judgeDrift(publication, actual, tables);
 }
 
-/** The same as a pure decision. */
-export function judgeDrift(
+function judgeDrift(
   name: string,
   actual: ActualPublication | undefined,
   tables: ReadonlyMap<string, ActualTable>,

@@ -105,7 +105,10 @@ function connectStream(context: AttemptContext, statusIntervalMs: number): Omit<
       const transaction = decoder.push(frame);
       if (!transaction) return;
       queue.push(transaction);
-      if (seams.honestAck === 'off') acker.confirm(transaction.endLsn);
+      if (seams.honestAck === 'off') {
+        acker.confirm(transaction.endLsn);
+        stream.sendStatus();
+      }
     },
     onKeepalive: (lsn) => {
       if (!decoder.isInTransaction) queue.keepalive(lsn);

@@ -3,10 +3,12 @@ import { ClarinError } from '../domain/errors.ts';
 import { formatLsn, type Lsn } from '../domain/lsn.ts';
 import { EXIT } from '../platform/lifecycle.ts';
 import type { Log } from '../platform/log.ts';
+import { createMetrics } from '../platform/metrics.ts';
 import { createDatabase } from '../platform/postgres.ts';
 import { formatBytes, judgeSlot, readSlot, type SlotStatus } from '../platform/replication-slot.ts';
 import { assertPostgresFits } from './postgres-fits.ts';
 import { createSlot, dropSlot } from './slot.ts';
+import { VisibilityGate } from './visibility-gate.ts';
 
 const USAGE = 'usage: clarin slot status | create | drop\n';
 /** `slot status` of a slot that is missing, lost or unread. */
@@ -34,7 +36,11 @@ export async function runSlotCommand(config: Config, log: Log, words: readonly s
     const database = await assertPostgresFits(db);
     const context = { url: config.replicationDatabaseUrl, db, slot: config.slot, database, log };
     const status = await readSlot(db, config.slot);
-    if (word === 'create' && !status) await createSlot(context, signal);
+    if (word === 'create' && !status) {
+      await createSlot(context, signal);
+      // A replicator that finds this slot takes it that everything before it is visible.
+      await new VisibilityGate({ db, metrics: createMetrics('slot') }).settle(signal);
+    }
     if (word === 'drop' && status) await dropSlot(context, signal);
     const now = await readSlot(db, config.slot);
     process.stdout.write(describeSlot(config.slot, now));

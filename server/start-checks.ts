@@ -19,6 +19,9 @@ export async function assertDatabaseFits(database: Database, url: string): Promi
       );
     });
   if (rows[0]?.['has_schema'] !== 't') {
-    throw new ClarinError('configuration', 'the database has no Clarin schema yet: run `clarin migrate` first.');
+    throw new ClarinError(
+      'configuration',
+      'the database has no Clarin schema yet: run `clarin migrate` first.',
+    );
   }
 }

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -49,12 +49,22 @@ async function whyUnusable(
     // Others pass through to what is theirs; what is secret is closed by itself.
     if (made !== undefined) await chmod(directory, 0o755);
     if (!(await canWrite(directory))) return `${directory} cannot be written`;
-    if (await canEnter(directory, user)) return undefined;
+    if (await letEnter(directory, user)) return undefined;
     if (made !== undefined) await rm(made, { recursive: true });
     return `Postgres refuses to run as root, and the user ${user?.name ?? 'you'} cannot enter ${directory}`;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
+}
+
+/** A directory made by `mktemp -d` is closed to everybody else: being ours, it is opened for passing through. */
+async function letEnter(directory: string, user: ServiceUser | undefined): Promise<boolean> {
+  if (await canEnter(directory, user)) return true;
+  const { mode } = await stat(directory);
+  await chmod(directory, mode | 0o011);
+  if (await canEnter(directory, user)) return true;
+  await chmod(directory, mode);
+  return false;
 }
 
 export type DevLock = {

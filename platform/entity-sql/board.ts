@@ -122,7 +122,9 @@ export function boardStatement(accountId: number, query: BoardQuery): Sql {
     left join (
       select candidate.stage_id, count(*) as total
       from public.leads as candidate
-      where ${conditions} and candidate.pipeline_id = ${chosen}
+      where ${conditions} and candidate.stage_id in (
+        select id from public.pipeline_stages where account_id = ${accountId} and pipeline_id = ${chosen}
+      )
       group by candidate.stage_id
     ) as counted on counted.stage_id = stage.id
     left join lateral (

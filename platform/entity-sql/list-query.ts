@@ -18,10 +18,10 @@ export type ListQuery = {
   readonly canonical: string;
 };
 
-export const LIMIT_DEFAULT = 50;
-export const LIMIT_MAX = 200;
+const LIMIT_DEFAULT = 50;
+const LIMIT_MAX = 200;
 /** Deeper pages are read by cursor: an offset reads everything before it. */
-export const PAGE_MAX = 10_000;
+const PAGE_MAX = 10_000;
 const SEARCH_MAX = 200;
 const CURSOR_MAX = 4_096;
 

@@ -1,6 +1,9 @@
 import { SLOW_CLOSE_LINGER_MS, type ConnectionLimits } from './limits.ts';
 
-export type Refusal = { readonly status: '429 Too Many Requests' | '503 Service Unavailable'; readonly says: string };
+export type Refusal = {
+  readonly status: '429 Too Many Requests' | '503 Service Unavailable';
+  readonly says: string;
+};
 
 /** A place in the limits. Both methods may be called again without harm. */
 export type Place = {

@@ -22,9 +22,16 @@ type TableAudience = {
 };
 
 /** What one subscription may see. Two subscriptions of an account with the same `key` get the same frames. */
-export type Audience = { readonly key: string; readonly tables: ReadonlyMap<string, TableAudience> };
+export type Audience = {
+  readonly key: string;
+  readonly tables: ReadonlyMap<string, TableAudience>;
+};
 
-type Request = { readonly id: string; readonly tables: readonly SubscribedTable[]; readonly principal: Principal };
+type Request = {
+  readonly id: string;
+  readonly tables: readonly SubscribedTable[];
+  readonly principal: Principal;
+};
 
 /** @throws ClarinError `invalid_request` or `forbidden`, with a sentence for the author of the subscription. */
 export function compileAudience({ id, tables, principal }: Request): Audience {
@@ -35,10 +42,15 @@ export function compileAudience({ id, tables, principal }: Request): Audience {
   for (const { table, where } of [...tables].sort((a, b) => (a.table < b.table ? -1 : 1))) {
     const entity = mustFindEntity(table);
     if (entity.permission !== undefined && !may(principal, entity.permission)) {
-      throw new ClarinError('forbidden', `your role may not see "${table}": it needs "${entity.permission}"`);
+      throw new ClarinError(
+        'forbidden',
+        `your role may not see "${table}": it needs "${entity.permission}"`,
+      );
     }
     const filter = compileFilter(entity, where ?? {}, principal);
-    const seesAllColumns = Object.values(entity.columns).every((column) => maySee(column, principal));
+    const seesAllColumns = Object.values(entity.columns).every((column) =>
+      maySee(column, principal),
+    );
     compiled.set(table, { filter, seesAllColumns });
     parts.push([table, filter, seesAllColumns]);
   }
@@ -49,7 +61,11 @@ function maySee(column: Column, principal: Principal): boolean {
   return column.permission === undefined || may(principal, column.permission);
 }
 
-function compileFilter(entity: Entity, where: NonNullable<SubscribedTable['where']>, principal: Principal): Filter {
+function compileFilter(
+  entity: Entity,
+  where: NonNullable<SubscribedTable['where']>,
+  principal: Principal,
+): Filter {
   const names = Object.keys(where).sort();
   return names.map((name) => {
     const column = entity.columns[name];
@@ -57,23 +73,36 @@ function compileFilter(entity: Entity, where: NonNullable<SubscribedTable['where
       throw new ClarinError('forbidden', `your role may not see "${entity.table}"."${name}"`);
     }
     const value = where[name];
-    return [name, value === undefined ? null : filterText(column, value, `${entity.table}.${name}`)] as const;
+    return [
+      name,
+      value === undefined ? null : filterText(column, value, `${entity.table}.${name}`),
+    ] as const;
   });
 }
 
 /** The text Postgres prints for a value of the column's kind: `12` for 12 and "12", `t` for true. */
-function filterText(column: Column, value: string | number | boolean | null, name: string): string | null {
+function filterText(
+  column: Column,
+  value: string | number | boolean | null,
+  name: string,
+): string | null {
   if (value === null) return null;
   const text = String(value);
   switch (column.kind) {
     case 'id':
     case 'int':
       if (/^-?\d{1,19}$/.test(text)) return BigInt(text).toString();
-      throw new ClarinError('invalid_request', `"${name}" is compared with a whole number, not with ${JSON.stringify(value)}`);
+      throw new ClarinError(
+        'invalid_request',
+        `"${name}" is compared with a whole number, not with ${JSON.stringify(value)}`,
+      );
     case 'boolean':
       if (text === 'true' || text === 't') return 't';
       if (text === 'false' || text === 'f') return 'f';
-      throw new ClarinError('invalid_request', `"${name}" is compared with true or false, not with ${JSON.stringify(value)}`);
+      throw new ClarinError(
+        'invalid_request',
+        `"${name}" is compared with true or false, not with ${JSON.stringify(value)}`,
+      );
     case 'numeric':
     case 'text':
     case 'timestamp':
@@ -110,7 +139,9 @@ export function judge(change: EncodedChange, filter: Filter): 'same' | 'leave' |
       const now = change.now ?? {};
       if (matches(now, filter)) return 'same';
       // Nothing is announced of before where no filter column changed: it was outside, too.
-      return change.was !== null && matches({ ...now, ...change.was }, filter) ? 'leave' : undefined;
+      return change.was !== null && matches({ ...now, ...change.was }, filter)
+        ? 'leave'
+        : undefined;
     }
     default:
       return change.op satisfies never;
@@ -118,7 +149,10 @@ export function judge(change: EncodedChange, filter: Filter): 'same' | 'leave' |
 }
 
 /** JSON texts of what the audience sees of a commit, in order; empty when it is not its business. */
-export function selectChanges(commit: AccountCommit, audience: Audience): { readonly json: string }[] {
+export function selectChanges(
+  commit: AccountCommit,
+  audience: Audience,
+): { readonly json: string }[] {
   const seen: { readonly json: string }[] = [];
   for (const change of commit.changes) {
     const table = audience.tables.get(change.table);

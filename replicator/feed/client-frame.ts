@@ -1,4 +1,8 @@
-import { CLIENT_FRAME_BYTES_MAX, clientMessage, type ClientMessage } from '../../domain/feed-protocol.ts';
+import {
+  CLIENT_FRAME_BYTES_MAX,
+  clientMessage,
+  type ClientMessage,
+} from '../../domain/feed-protocol.ts';
 
 export type ParsedFrame =
   | { readonly message: ClientMessage }
@@ -9,7 +13,9 @@ export type ParsedFrame =
 export function parseClientFrame(bytes: ArrayBuffer, isBinary: boolean): ParsedFrame {
   if (isBinary) return { problem: 'send text frames, not binary ones' };
   if (bytes.byteLength > CLIENT_FRAME_BYTES_MAX) {
-    return { problem: `a frame may have ${CLIENT_FRAME_BYTES_MAX} bytes, this one has ${bytes.byteLength}` };
+    return {
+      problem: `a frame may have ${CLIENT_FRAME_BYTES_MAX} bytes, this one has ${bytes.byteLength}`,
+    };
   }
   let value: unknown;
   try {
@@ -21,5 +27,7 @@ export function parseClientFrame(bytes: ArrayBuffer, isBinary: boolean): ParsedF
   if (parsed.success) return { message: parsed.data };
   const issue = parsed.error.issues[0];
   const where = issue && issue.path.length > 0 ? `"${issue.path.join('.')}": ` : '';
-  return { problem: `not a message of the feed's protocol: ${where}${issue?.message ?? 'unknown'}` };
+  return {
+    problem: `not a message of the feed's protocol: ${where}${issue?.message ?? 'unknown'}`,
+  };
 }

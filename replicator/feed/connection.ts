@@ -61,7 +61,8 @@ export class Connection {
     this.#queuedBytes = 0;
     let isDropped = false;
     this.#ws.cork(() => {
-      for (const frame of queue) isDropped = this.#ws.send(frame, false) === SENT_DROPPED || isDropped;
+      for (const frame of queue)
+        isDropped = this.#ws.send(frame, false) === SENT_DROPPED || isDropped;
     });
     // Cannot happen while our limit is below the native one; if it ever does, nothing may follow the gap.
     if (isDropped) this.#ws.close();

@@ -8,7 +8,11 @@ import uWebSockets, {
   type us_socket_context_t,
 } from 'uWebSockets.js';
 import { ClarinError } from '../../domain/errors.ts';
-import { CLIENT_FRAME_BYTES_MAX, CLOSE, SOCKET_BACKLOG_BYTES_MAX } from '../../domain/feed-protocol.ts';
+import {
+  CLIENT_FRAME_BYTES_MAX,
+  CLOSE,
+  SOCKET_BACKLOG_BYTES_MAX,
+} from '../../domain/feed-protocol.ts';
 import { sleep } from '../../platform/backoff.ts';
 import type { AccountLog } from '../../platform/cache/account-log.ts';
 import type { Health } from '../../platform/health.ts';
@@ -68,7 +72,9 @@ type Visitor = { readonly address: string; place?: Place; session?: Session };
  * epoch (a standby, or Redis lost) sockets are refused with 503 and Retry-After before anything is allocated for them.
  * @throws ClarinError `configuration` when the port cannot be had.
  */
-export async function startFeedServer(options: FeedServerOptions): Promise<{ port: number; stop(): Promise<void> }> {
+export async function startFeedServer(
+  options: FeedServerOptions,
+): Promise<{ port: number; stop(): Promise<void> }> {
   const server = new FeedServer(options);
   return { port: server.listen(), stop: () => server.stop() };
 }
@@ -106,7 +112,11 @@ class FeedServer {
       open: (ws) => this.#open(ws),
       message: (ws, bytes, isBinary) => ws.getUserData().session?.onFrame(bytes, isBinary),
       drain: (ws) => ws.getUserData().session?.connection.onDrain(this.#nowMs()),
-      dropped: (ws) => this.#options.log.error({ address: ws.getUserData().address }, 'a frame was dropped: a fault of ours'),
+      dropped: (ws) =>
+        this.#options.log.error(
+          { address: ws.getUserData().address },
+          'a frame was dropped: a fault of ours',
+        ),
       close: (ws, code) => this.#closed(ws.getUserData(), code),
     });
   }
@@ -140,7 +150,11 @@ class FeedServer {
     const { hub, allowedOrigins } = this.#options;
     const origin = request.getHeader('origin');
     if (origin !== '' && allowedOrigins.length > 0 && !allowedOrigins.includes(origin)) {
-      return refuse(response, '403 Forbidden', `pages of ${origin} may not open this feed; see ALLOWED_ORIGINS`);
+      return refuse(
+        response,
+        '403 Forbidden',
+        `pages of ${origin} may not open this feed; see ALLOWED_ORIGINS`,
+      );
     }
     if (!hub.epoch || this.#stopping) {
       return refuse(response, '503 Service Unavailable', 'this server does not serve the feed now');

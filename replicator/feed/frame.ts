@@ -27,7 +27,9 @@ export function encodeCommitFrames({ commit, epoch, id, changes }: CommitFrames)
   const parts = cutIntoParts(changes);
   return parts.map((part, index) => {
     const texts = part.map((change) => change.json).join(',');
-    return Buffer.from(`${head},"part":${index},"last":${index === parts.length - 1},"changes":[${texts}]}`);
+    return Buffer.from(
+      `${head},"part":${index},"last":${index === parts.length - 1},"changes":[${texts}]}`,
+    );
   });
 }
 

@@ -1,6 +1,11 @@
 import { cursorOfPosition } from '../../domain/cursor.ts';
 import { maxLsn, type Lsn } from '../../domain/lsn.ts';
-import { HistoryTrimmedError, type AccountLog, type LogMessage, type LogWatcher } from '../../platform/cache/account-log.ts';
+import {
+  HistoryTrimmedError,
+  type AccountLog,
+  type LogMessage,
+  type LogWatcher,
+} from '../../platform/cache/account-log.ts';
 import type { Log } from '../../platform/log.ts';
 import type { AccountSource, Hub } from './hub.ts';
 
@@ -80,7 +85,10 @@ export class GatewaySource implements AccountSource {
     if (this.#feeds.get(feed.accountId) !== feed) return;
     if (message.kind === 'signal') return this.#options.hub.signal(feed.accountId, message.json);
     this.#pump(feed, message.lsn).catch((error: unknown) => {
-      this.#options.log.debug({ error, account: feed.accountId }, 'a log could not be read; the next poll tries again');
+      this.#options.log.debug(
+        { error, account: feed.accountId },
+        'a log could not be read; the next poll tries again',
+      );
     });
   }
 
@@ -111,7 +119,10 @@ export class GatewaySource implements AccountSource {
       if (this.#isCurrent(feed)) hub.deliverTo(accountId, [], upTo);
     } catch (error) {
       if (!(error instanceof HistoryTrimmedError) || !this.#isCurrent(feed)) throw error;
-      log.warn({ account: accountId }, 'a log was cut before it was read here; its subscribers read again');
+      log.warn(
+        { account: accountId },
+        'a log was cut before it was read here; its subscribers read again',
+      );
       hub.resync(accountId, 'history', maxLsn(upTo, error.trimmed));
     }
   }

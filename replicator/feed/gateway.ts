@@ -24,7 +24,11 @@ const POLL_MS = HEARTBEAT_MS / 2;
  * are asked to come again and new ones are refused, until it is back.
  * @throws ClarinError `configuration` for a port that is taken or a Redis that does not fit.
  */
-export async function startGateway(config: Config, log: Log, signal: AbortSignal): Promise<Running> {
+export async function startGateway(
+  config: Config,
+  log: Log,
+  signal: AbortSignal,
+): Promise<Running & { port: number }> {
   const metrics = createMetrics('gateway');
   const space = { prefix: config.redisPrefix };
   const redis = createRedis({ url: config.redisUrl, name: 'clarin-gateway', log });
@@ -69,6 +73,7 @@ export async function startGateway(config: Config, log: Log, signal: AbortSignal
     });
     const polling = poll.run(AbortSignal.any([signal, stopping.signal]));
     return {
+      port: server.port,
       stop: async () => {
         stopping.abort();
         await polling;
@@ -158,7 +163,11 @@ class Poll {
       this.#movedAtMs = nowMs;
     }
     // Half a poll of slack: a beat a second, not one in a second and a half.
-    if (nowMs - this.#beatAtMs < HEARTBEAT_MS - POLL_MS / 2 || nowMs - this.#movedAtMs > HEARTBEAT_MS) return;
+    if (
+      nowMs - this.#beatAtMs < HEARTBEAT_MS - POLL_MS / 2 ||
+      nowMs - this.#movedAtMs > HEARTBEAT_MS
+    )
+      return;
     this.#beatAtMs = nowMs;
     hub.heartbeat();
   }
@@ -170,7 +179,9 @@ class Poll {
       {
         name: 'redis',
         ok: this.#hasAnswer,
-        says: this.#hasAnswer ? 'Redis answers' : 'Redis does not answer: sockets are not served; see that it runs',
+        says: this.#hasAnswer
+          ? 'Redis answers'
+          : 'Redis does not answer: sockets are not served; see that it runs',
       },
       {
         name: 'feed',

@@ -44,14 +44,19 @@ export class History {
   }
 
   /** A new subscription: from a cursor, or from now. */
-  async begin(member: Resumer, subscription: Subscription, since: Cursor | undefined): Promise<void> {
+  async begin(
+    member: Resumer,
+    subscription: Subscription,
+    since: Cursor | undefined,
+  ): Promise<void> {
     const { hub } = this.#options;
     if (since && since.epoch !== hub.epoch?.id) return member.resyncOne(subscription, 'epoch');
     const target = since?.lsn ?? hub.epoch?.base;
     if (target === undefined) return member.closeUnavailable();
     const isReached = await hub.reached(member.accountId, target, AHEAD_TIMEOUT_MS);
     if (isOver(subscription)) return;
-    if (!isReached) return since ? member.resyncOne(subscription, 'ahead') : member.closeUnavailable();
+    if (!isReached)
+      return since ? member.resyncOne(subscription, 'ahead') : member.closeUnavailable();
     subscription.after = since?.lsn ?? hub.through(member.accountId) ?? target;
     await this.catchUp(member, subscription);
   }
@@ -68,7 +73,12 @@ export class History {
         const { epoch } = hub;
         const target = hub.through(member.accountId);
         if (!epoch || target === undefined) return;
-        const range = { accountId: member.accountId, epoch: epoch.id, after: subscription.after, upTo: target };
+        const range = {
+          accountId: member.accountId,
+          epoch: epoch.id,
+          after: subscription.after,
+          upTo: target,
+        };
         for await (const commit of this.#options.accountLog.read(range)) {
           if (!(await this.#send(member, subscription, commit, epoch.id))) return;
           subscription.after = commit.lsn;
@@ -102,7 +112,12 @@ export class History {
   }
 
   /** One commit at the socket's pace. False when the subscription is over. */
-  async #send(member: Resumer, subscription: Subscription, commit: AccountCommit, epoch: string): Promise<boolean> {
+  async #send(
+    member: Resumer,
+    subscription: Subscription,
+    commit: AccountCommit,
+    epoch: string,
+  ): Promise<boolean> {
     while (!member.principal) {
       if (!(await member.cleared())) return false;
     }

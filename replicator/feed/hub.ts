@@ -17,7 +17,12 @@ export type AccountSource = {
   close(accountId: number): void;
 };
 
-type Waiter = { accountId: number; lsn: Lsn; resolve: (isReached: boolean) => void; timer: NodeJS.Timeout };
+type Waiter = {
+  accountId: number;
+  lsn: Lsn;
+  resolve: (isReached: boolean) => void;
+  timer: NodeJS.Timeout;
+};
 
 /**
  * Accounts, their distinct subscriptions, and how far each has been served.
@@ -118,7 +123,11 @@ export class Hub {
     this.#wake();
   }
 
-  #deliverToRoom(room: Room, commit: AccountCommit, turn: { epoch: string; dirty: Set<Connection> }): void {
+  #deliverToRoom(
+    room: Room,
+    commit: AccountCommit,
+    turn: { epoch: string; dirty: Set<Connection> },
+  ): void {
     const through = this.through(room.accountId);
     if (through !== undefined && commit.lsn <= through) return;
     try {

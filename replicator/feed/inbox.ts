@@ -1,4 +1,9 @@
-import { CLIENT_FRAMES_BURST, CLIENT_FRAMES_PER_SECOND, CLOSE, type ClientMessage } from '../../domain/feed-protocol.ts';
+import {
+  CLIENT_FRAMES_BURST,
+  CLIENT_FRAMES_PER_SECOND,
+  CLOSE,
+  type ClientMessage,
+} from '../../domain/feed-protocol.ts';
 import type { ErrorCode } from '../../domain/errors.ts';
 import { parseClientFrame } from './client-frame.ts';
 import { INBOX_BYTES_MAX } from './limits.ts';
@@ -41,7 +46,11 @@ export class Inbox {
   receive(bytes: ArrayBuffer, isBinary: boolean): void {
     const { nowMs, onHello, onOffence } = this.#options;
     if (!this.#frames.take(nowMs())) {
-      return onOffence('rate_limited', `at most ${CLIENT_FRAMES_PER_SECOND} frames a second`, CLOSE.tooMany);
+      return onOffence(
+        'rate_limited',
+        `at most ${CLIENT_FRAMES_PER_SECOND} frames a second`,
+        CLOSE.tooMany,
+      );
     }
     const parsed = parseClientFrame(bytes, isBinary);
     if ('problem' in parsed) return onOffence('invalid_request', parsed.problem, CLOSE.protocol);
@@ -54,10 +63,15 @@ export class Inbox {
       const says = 'hello has been said already; send a fresh token with "auth"';
       return onOffence('invalid_request', says, CLOSE.protocol);
     }
-    if (!this.#hasHello) return onOffence('invalid_request', 'the first message is "hello"', CLOSE.protocol);
+    if (!this.#hasHello)
+      return onOffence('invalid_request', 'the first message is "hello"', CLOSE.protocol);
     this.#waitingBytes += bytes.byteLength;
     if (this.#waitingBytes > INBOX_BYTES_MAX) {
-      return onOffence('rate_limited', 'too much was sent before it could be answered', CLOSE.tooMany);
+      return onOffence(
+        'rate_limited',
+        'too much was sent before it could be answered',
+        CLOSE.tooMany,
+      );
     }
     this.#waiting.push(message);
     void this.#work();

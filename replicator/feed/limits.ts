@@ -29,4 +29,8 @@ export type ConnectionLimits = {
   readonly unauthenticated: number;
 };
 
-export const CONNECTION_LIMITS: ConnectionLimits = { total: 20_000, perAddress: 2_000, unauthenticated: 1_000 };
+export const CONNECTION_LIMITS: ConnectionLimits = {
+  total: 20_000,
+  perAddress: 2_000,
+  unauthenticated: 1_000,
+};

@@ -33,7 +33,9 @@ export class PrincipalWatch {
   }
 
   get sessionIds(): readonly number[] {
-    return [this.#session, this.#candidate].flatMap((session) => (session ? [session.sessionId] : []));
+    return [this.#session, this.#candidate].flatMap((session) =>
+      session ? [session.sessionId] : [],
+    );
   }
 
   use(session: SessionRef): void {
@@ -48,10 +50,13 @@ export class PrincipalWatch {
 
   /** The first look. Undefined: there is no such session. @throws ClarinError. */
   load(): Promise<Principal | undefined> {
-    return this.#read(() => this.#session, (principal) => {
-      this.#principal = principal;
-      return principal;
-    });
+    return this.#read(
+      () => this.#session,
+      (principal) => {
+        this.#principal = principal;
+        return principal;
+      },
+    );
   }
 
   /**
@@ -61,10 +66,13 @@ export class PrincipalWatch {
   async switchTo(session: SessionRef, judge: (principal: Principal) => void): Promise<boolean> {
     this.#candidate = session;
     try {
-      const isGood = await this.#read(() => session, (principal) => {
-        if (principal) this.#session = session;
-        return this.#accept(principal, judge);
-      });
+      const isGood = await this.#read(
+        () => session,
+        (principal) => {
+          if (principal) this.#session = session;
+          return this.#accept(principal, judge);
+        },
+      );
       return isGood ?? false;
     } finally {
       this.#candidate = undefined;
@@ -72,11 +80,16 @@ export class PrincipalWatch {
   }
 
   /** Reads again after invalidate(), calls `judge` with the answer and lets the waiting go on. */
-  async settle(judge: (principal: Principal) => void): Promise<'known' | 'gone' | 'settled elsewhere'> {
+  async settle(
+    judge: (principal: Principal) => void,
+  ): Promise<'known' | 'gone' | 'settled elsewhere'> {
     if (this.#isSettling) return 'settled elsewhere';
     this.#isSettling = true;
     try {
-      const isKnown = await this.#read(() => this.#session, (principal) => this.#accept(principal, judge));
+      const isKnown = await this.#read(
+        () => this.#session,
+        (principal) => this.#accept(principal, judge),
+      );
       if (isKnown === undefined) return 'settled elsewhere';
       return isKnown ? 'known' : 'gone';
     } finally {
@@ -114,7 +127,7 @@ export class PrincipalWatch {
     session: () => SessionRef | undefined,
     accept: (principal: Principal | undefined) => T,
   ): Promise<T | undefined> {
-    for (let attempt = 1; !this.#end.signal.aborted; ) {
+    for (let attempt = 1; !this.#end.signal.aborted;) {
       const changes = this.#changes;
       const wanted = session();
       if (!wanted) return undefined;

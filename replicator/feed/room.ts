@@ -100,7 +100,8 @@ export class Room {
     const changes = selectChanges(commit, topic.audience);
     if (changes.length === 0) return;
     if (measureChanges(changes) > TURN_BYTES_MAX) {
-      for (const subscription of topic.subscriptions) subscription.member.fallBehind(subscription, before);
+      for (const subscription of topic.subscriptions)
+        subscription.member.fallBehind(subscription, before);
       return;
     }
     let frames: Buffer[] | undefined;

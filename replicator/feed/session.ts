@@ -5,12 +5,10 @@ import {
   FEED_VERSION,
   HEARTBEAT_MS,
   HELLO_TIMEOUT_MS,
-  SIGNALS_BURST,
-  SIGNALS_PER_SECOND,
   type ResyncReason,
 } from '../../domain/feed-protocol.ts';
 import type { Lsn } from '../../domain/lsn.ts';
-import { may, type Principal } from '../../domain/permission.ts';
+import type { Principal } from '../../domain/permission.ts';
 import { verifyAccessToken, type AccessClaims } from '../../platform/access.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Metrics } from '../../platform/metrics.ts';
@@ -22,9 +20,8 @@ import { Inbox, type ClientRequest, type Hello } from './inbox.ts';
 import { AHEAD_TIMEOUT_MS, HISTORY_BACKLOG_BYTES } from './limits.ts';
 import { PrincipalWatch } from './principal-watch.ts';
 import type { Subscription } from './room.ts';
-import { writeTyping } from './signal.ts';
+import { SignalWriter } from './signal.ts';
 import { SubscriptionSet } from './subscription-set.ts';
-import { TokenBucket } from './token-bucket.ts';
 
 /**
  * One socket's conversation.
@@ -61,7 +58,7 @@ export class Session implements Resumer {
   readonly #watch: PrincipalWatch;
   readonly #subscriptions: SubscriptionSet;
   readonly #inbox: Inbox;
-  readonly #signals: TokenBucket;
+  readonly #signals: SignalWriter;
   readonly #helloDeadlineMs: number;
   #state: State = { kind: 'awaiting hello' };
 
@@ -77,7 +74,7 @@ export class Session implements Resumer {
       onRequest: (request) => this.#guard(() => this.#handle(request)),
       onOffence: (code, message, close) => this.#fail(code, message, close),
     });
-    this.#signals = new TokenBucket({ perSecond: SIGNALS_PER_SECOND, burst: SIGNALS_BURST, nowMs });
+    this.#signals = new SignalWriter(options);
     this.#helloDeadlineMs = nowMs + HELLO_TIMEOUT_MS;
   }
 
@@ -133,7 +130,8 @@ export class Session implements Resumer {
     await hub.join(accountId, this);
     const principal = await this.#watch.load();
     if (this.#isClosed()) return;
-    if (!principal) throw new ClarinError('unauthenticated', 'the session of this token is over; log in again');
+    if (!principal)
+      throw new ClarinError('unauthenticated', 'the session of this token is over; log in again');
     const isReady = await hub.reached(accountId, hub.epoch?.base ?? (0n as Lsn), AHEAD_TIMEOUT_MS);
     if (this.#isClosed()) return;
     if (!isReady || !hub.epoch) return this.closeRestarting();
@@ -157,7 +155,8 @@ export class Session implements Resumer {
       case 'subscribe': {
         const { id, tables, since } = message;
         const cursor = since === undefined ? undefined : parseCursor(since);
-        if (since !== undefined && !cursor) return this.#refuse('invalid_request', '"since" is not a cursor', id);
+        if (since !== undefined && !cursor)
+          return this.#refuse('invalid_request', '"since" is not a cursor', id);
         return this.#subscribe({ id, tables }, cursor);
       }
       case 'signal':
@@ -167,7 +166,10 @@ export class Session implements Resumer {
     }
   }
 
-  async #subscribe(wanted: Pick<Subscription, 'id' | 'tables'>, since: Cursor | undefined): Promise<void> {
+  async #subscribe(
+    wanted: Pick<Subscription, 'id' | 'tables'>,
+    since: Cursor | undefined,
+  ): Promise<void> {
     const principal = await this.#knownPrincipal();
     if (!principal) return;
     const problem = this.#subscriptions.add(wanted, principal, since);
@@ -178,15 +180,10 @@ export class Session implements Resumer {
   async #signal(chatId: number): Promise<void> {
     const principal = await this.#knownPrincipal();
     if (!principal) return;
-    if (!may(principal, 'chats')) return this.#refuse('forbidden', 'your role may not see chats');
-    if (!this.#signals.take(this.#options.nowMs())) {
-      return this.#refuse('rate_limited', `at most ${SIGNALS_PER_SECOND} signals a second`);
-    }
     try {
-      await writeTyping(this.#options.database, principal, chatId);
+      await this.#signals.writeTyping(principal, chatId);
     } catch (error) {
       if (!(error instanceof ClarinError)) throw error;
-      this.#options.log.warn({ error, account: principal.accountId }, 'a signal was not written');
       this.#refuse(error.code, error.message);
     }
   }
@@ -209,12 +206,18 @@ export class Session implements Resumer {
     }
     if (!known || this.#state.kind !== 'live') return;
     if (claims.userId !== known.userId || claims.accountId !== known.accountId) {
-      return this.#refuse('forbidden', 'this token is of another user or account: open another socket for it');
+      return this.#refuse(
+        'forbidden',
+        'this token is of another user or account: open another socket for it',
+      );
     }
     if (!(await this.#knownPrincipal())) return;
-    const isGood = await this.#watch.switchTo(claims, (principal) => this.#subscriptions.judgeAgain(principal));
+    const isGood = await this.#watch.switchTo(claims, (principal) =>
+      this.#subscriptions.judgeAgain(principal),
+    );
     if (this.#isClosed()) return;
-    if (!isGood) throw new ClarinError('unauthenticated', 'the session of this token is over; log in again');
+    if (!isGood)
+      throw new ClarinError('unauthenticated', 'the session of this token is over; log in again');
     this.#state.claims = claims;
     this.connection.send({ type: 'authenticated' });
   }
@@ -228,8 +231,11 @@ export class Session implements Resumer {
 
   #recheck(): void {
     void this.#guard(async () => {
-      const outcome = await this.#watch.settle((principal) => this.#subscriptions.judgeAgain(principal));
-      if (outcome === 'gone') throw new ClarinError('unauthenticated', 'the session is over; log in again');
+      const outcome = await this.#watch.settle((principal) =>
+        this.#subscriptions.judgeAgain(principal),
+      );
+      if (outcome === 'gone')
+        throw new ClarinError('unauthenticated', 'the session is over; log in again');
     });
   }
 
@@ -269,10 +275,18 @@ export class Session implements Resumer {
     const state = this.#state;
     if (state.kind === 'live') {
       if (nowMs >= state.claims.expiresAt * 1_000) {
-        this.#fail('unauthenticated', 'the token has expired; send a fresh one with "auth" in time', CLOSE.unauthenticated);
+        this.#fail(
+          'unauthenticated',
+          'the token has expired; send a fresh one with "auth" in time',
+          CLOSE.unauthenticated,
+        );
       } else if (this.connection.isStalled(nowMs)) this.closeSlow();
     } else if (state.kind !== 'closed' && nowMs >= this.#helloDeadlineMs) {
-      this.#fail('unauthenticated', `no hello within ${HELLO_TIMEOUT_MS} ms`, CLOSE.unauthenticated);
+      this.#fail(
+        'unauthenticated',
+        `no hello within ${HELLO_TIMEOUT_MS} ms`,
+        CLOSE.unauthenticated,
+      );
     }
   }
 

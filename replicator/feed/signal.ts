@@ -1,8 +1,12 @@
 import { MESSAGE_SIGNAL } from '../../domain/change.ts';
+import { ClarinError } from '../../domain/errors.ts';
+import { SIGNALS_BURST, SIGNALS_PER_SECOND } from '../../domain/feed-protocol.ts';
 import { may, type Permission, type Principal } from '../../domain/permission.ts';
+import type { Log } from '../../platform/log.ts';
 import type { Queries } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
 import { encodeMessage } from './frame.ts';
+import { TokenBucket } from './token-bucket.ts';
 
 /** A signal ready to be sent to the account's sockets whose role has the permission. */
 export type Signal = { readonly frame: Buffer; readonly permission: Permission | undefined };
@@ -22,8 +26,18 @@ export function parseSignal(text: string): Signal | undefined {
   } catch {
     return undefined;
   }
-  if (typeof value !== 'object' || value === null || !('kind' in value) || typeof value.kind !== 'string') return undefined;
-  const { permission, ...fields } = value as { kind: string; permission?: Permission; account_id?: number };
+  if (
+    typeof value !== 'object' ||
+    value === null ||
+    !('kind' in value) ||
+    typeof value.kind !== 'string'
+  )
+    return undefined;
+  const { permission, ...fields } = value as {
+    kind: string;
+    permission?: Permission;
+    account_id?: number;
+  };
   delete fields.account_id;
   return { frame: encodeMessage({ ...fields, type: 'signal' }), permission };
 }
@@ -32,14 +46,48 @@ export function mayReceive(signal: Signal, principal: Principal): boolean {
   return signal.permission === undefined || may(principal, signal.permission);
 }
 
-/** Even an ephemeral signal is written to Postgres only: it reaches every feed server through the WAL. @throws ClarinError. */
-export async function writeTyping(db: Queries, principal: Principal, chatId: number): Promise<void> {
-  const payload = {
-    account_id: principal.accountId,
-    kind: 'typing',
-    chat_id: chatId,
-    user_id: principal.userId,
-    permission: 'chats' satisfies Permission,
-  };
-  await db.query(sql`select pg_logical_emit_message(true, ${MESSAGE_SIGNAL}, ${JSON.stringify(payload)})`);
+type Options = { readonly database: Queries; readonly log: Log; readonly nowMs: () => number };
+
+/**
+ * Signals of one client. Even an ephemeral one is written to Postgres only: it reaches every feed server through the
+ * write-ahead log.
+ */
+export class SignalWriter {
+  readonly #options: Options;
+  readonly #bucket: TokenBucket;
+
+  constructor(options: Options) {
+    this.#options = options;
+    const nowMs = options.nowMs();
+    this.#bucket = new TokenBucket({ perSecond: SIGNALS_PER_SECOND, burst: SIGNALS_BURST, nowMs });
+  }
+
+  /** @throws ClarinError when it may not or could not be written; the socket can stay. */
+  async writeTyping(principal: Principal, chatId: number): Promise<void> {
+    const { database, log, nowMs } = this.#options;
+    const permission = 'chats' satisfies Permission;
+    if (!may(principal, permission))
+      throw new ClarinError('forbidden', 'your role may not see chats');
+    if (!this.#bucket.take(nowMs())) {
+      throw new ClarinError('rate_limited', `at most ${SIGNALS_PER_SECOND} signals a second`);
+    }
+    const { accountId, userId } = principal;
+    const payload = {
+      account_id: accountId,
+      kind: 'typing',
+      chat_id: chatId,
+      user_id: userId,
+      permission,
+    };
+    try {
+      await database.query(
+        sql`select pg_logical_emit_message(true, ${MESSAGE_SIGNAL}, ${JSON.stringify(payload)})`,
+      );
+    } catch (error) {
+      log.warn({ error, account: accountId }, 'a signal was not written');
+      throw new ClarinError('unavailable', 'the signal was not written; try again', {
+        cause: error,
+      });
+    }
+  }
 }

@@ -33,7 +33,9 @@ export class Slots {
 
   #next(): void {
     while (this.#running < this.#total) {
-      const index = this.#waiting.findIndex(({ key }) => (this.#runningOf.get(key) ?? 0) < this.#perKey);
+      const index = this.#waiting.findIndex(
+        ({ key }) => (this.#runningOf.get(key) ?? 0) < this.#perKey,
+      );
       const [waiting] = index < 0 ? [] : this.#waiting.splice(index, 1);
       if (!waiting) return;
       this.#running++;

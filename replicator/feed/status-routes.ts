@@ -3,7 +3,11 @@ import type { Health } from '../../platform/health.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Metrics } from '../../platform/metrics.ts';
 
-type Options = { readonly health: () => Promise<Health> | Health; readonly metrics: Metrics; readonly log: Log };
+type Options = {
+  readonly health: () => Promise<Health> | Health;
+  readonly metrics: Metrics;
+  readonly log: Log;
+};
 
 type Answer = { readonly status: string; readonly type: string; readonly body: string };
 
@@ -14,7 +18,11 @@ export function serveStatus(app: TemplatedApp, { health, metrics, log }: Options
   const answerAll = (path: string, answer: () => Promise<Answer>): void => {
     app.get(path, (response) => respond(response, answer, log));
   };
-  answerAll('/health/live', async () => ({ status: '200 OK', type: JSON_TYPE, body: '{"status":"green","checks":[]}' }));
+  answerAll('/health/live', async () => ({
+    status: '200 OK',
+    type: JSON_TYPE,
+    body: '{"status":"green","checks":[]}',
+  }));
   answerAll('/health/ready', async () => {
     const judged = await health();
     const status = judged.status === 'green' ? '200 OK' : '503 Service Unavailable';
@@ -26,7 +34,8 @@ export function serveStatus(app: TemplatedApp, { health, metrics, log }: Options
     body: await metrics.registry.metrics(),
   }));
   app.any('/*', (response) => {
-    const body = '{"error":"there is no such route; the feed is a WebSocket at /feed","code":"not_found"}';
+    const body =
+      '{"error":"there is no such route; the feed is a WebSocket at /feed","code":"not_found"}';
     write(response, { status: '404 Not Found', type: JSON_TYPE, body });
   });
 }
@@ -39,7 +48,11 @@ function respond(response: HttpResponse, answer: () => Promise<Answer>, log: Log
   answer()
     .catch((error: unknown): Answer => {
       log.error({ error }, 'a status route failed');
-      return { status: '503 Service Unavailable', type: JSON_TYPE, body: '{"status":"red","checks":[]}' };
+      return {
+        status: '503 Service Unavailable',
+        type: JSON_TYPE,
+        body: '{"status":"red","checks":[]}',
+      };
     })
     .then((answered) => {
       if (!isAborted) write(response, answered);

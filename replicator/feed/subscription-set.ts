@@ -35,9 +35,13 @@ export class SubscriptionSet {
   ): Problem | undefined {
     const { session, history } = this.#options;
     const { id, tables } = wanted;
-    if (this.#byId.has(id)) return { code: 'conflict', message: `there is a subscription "${id}" already` };
+    if (this.#byId.has(id))
+      return { code: 'conflict', message: `there is a subscription "${id}" already` };
     if (this.#byId.size >= SUBSCRIPTIONS_MAX) {
-      return { code: 'rate_limited', message: `a socket may hold ${SUBSCRIPTIONS_MAX} subscriptions` };
+      return {
+        code: 'rate_limited',
+        message: `a socket may hold ${SUBSCRIPTIONS_MAX} subscriptions`,
+      };
     }
     const audience = judgeAudience(wanted, principal);
     if (audience instanceof ClarinError) return { code: audience.code, message: audience.message };
@@ -60,7 +64,12 @@ export class SubscriptionSet {
     const { connection } = this.#options.session;
     const subscription = this.#byId.get(id);
     if (!subscription) {
-      connection.send({ type: 'error', code: 'not_found', message: `there is no subscription "${id}"`, id });
+      connection.send({
+        type: 'error',
+        code: 'not_found',
+        message: `there is no subscription "${id}"`,
+        id,
+      });
       return;
     }
     this.#end(subscription);
@@ -124,7 +133,12 @@ export class SubscriptionSet {
     const { session, hub } = this.#options;
     this.#end(subscription);
     this.#options.metrics.resyncs.inc({ reason });
-    session.connection.send({ type: 'resync', id: subscription.id, reason, cursor: hub.cursor(session.accountId) });
+    session.connection.send({
+      type: 'resync',
+      id: subscription.id,
+      reason,
+      cursor: hub.cursor(session.accountId),
+    });
   }
 
   endAll(accountId: number): void {
@@ -138,7 +152,10 @@ export class SubscriptionSet {
   }
 }
 
-function judgeAudience(wanted: Pick<Subscription, 'id' | 'tables'>, principal: Principal): Audience | ClarinError {
+function judgeAudience(
+  wanted: Pick<Subscription, 'id' | 'tables'>,
+  principal: Principal,
+): Audience | ClarinError {
   try {
     return compileAudience({ id: wanted.id, tables: wanted.tables, principal });
   } catch (error) {

@@ -1,6 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import Fastify, { LogController, type FastifyBaseLogger } from 'fastify';
-import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
+import {
+  serializerCompiler,
+  validatorCompiler,
+  type ZodTypeProvider,
+} from 'fastify-type-provider-zod';
 import type { Redis } from 'ioredis';
 import { ENTITIES } from '../../domain/registry.ts';
 import type { App, Context } from './context.ts';
@@ -20,9 +24,10 @@ import { registerEntityRoutes, type Verb } from './rest/entity-routes.ts';
 import { registerLeadRoutes } from './rest/lead-routes.ts';
 import { registerMemberRoutes } from './rest/member-routes.ts';
 import { registerPipelineRoutes } from './rest/pipeline-routes.ts';
+import { registerSessionRoutes } from './rest/session-routes.ts';
 import { registerUserRoutes } from './rest/user-routes.ts';
 
-export const BODY_BYTES_MAX = 1024 * 1024;
+const BODY_BYTES_MAX = 1024 * 1024;
 /** Time a client has to send a whole request. */
 const REQUEST_TIMEOUT_MS = 20_000;
 /** A socket on which nothing happens is closed. */
@@ -60,10 +65,12 @@ export async function buildApp({ redis, now, ...options }: AppOptions): Promise<
 
   registerOpsRoutes(app, context, redis);
   registerAuthRoutes(app, context);
+  registerSessionRoutes(app, context);
   registerAccountRoutes(app, context);
   registerUserRoutes(app, context);
   for (const entity of ENTITIES) {
-    if (entity.rest !== 'none') registerEntityRoutes(app, context, entity, WRITTEN_BY_HAND[entity.table]);
+    if (entity.rest !== 'none')
+      registerEntityRoutes(app, context, entity, WRITTEN_BY_HAND[entity.table]);
   }
   registerMemberRoutes(app, context);
   registerContactRoutes(app, context);
@@ -88,11 +95,15 @@ function createServer(context: Context): App {
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   const parseJson = app.getDefaultJsonParser('error', 'error');
-  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {
-    // Clients that always name a content type send some requests without a body all the same.
-    if (body === '') done(null, undefined);
-    else void parseJson(request, body, done);
-  });
+  app.addContentTypeParser<string>(
+    'application/json',
+    { parseAs: 'string' },
+    (request, body, done) => {
+      // Clients that always name a content type send some requests without a body all the same.
+      if (body === '') done(null, undefined);
+      else void parseJson(request, body, done);
+    },
+  );
   return app;
 }
 

@@ -20,16 +20,31 @@ import { startSampler } from './sampler.ts';
 export async function startApi(config: Config, log: Log): Promise<Running & { url: string }> {
   const metrics = createMetrics('api');
   const { url: databaseUrl, max, statementTimeoutMs } = databaseOptions(config);
-  const database = createDatabase({ url: databaseUrl, applicationName: 'clarin api', max, statementTimeoutMs, log });
+  const database = createDatabase({
+    url: databaseUrl,
+    applicationName: 'clarin api',
+    max,
+    statementTimeoutMs,
+    log,
+  });
   const redis = createRedis({ url: config.redisUrl, name: 'clarin-api', log });
   const space = { prefix: config.redisPrefix };
   const cache = new CacheReader({ redis, space, log, metrics });
   let app: App | undefined;
   try {
-    await Promise.all([assertDatabaseFits(database, databaseUrl), connectRedis(redis, config.redisUrl)]);
+    await Promise.all([
+      assertDatabaseFits(database, databaseUrl),
+      connectRedis(redis, config.redisUrl),
+    ]);
     app = await buildApp({ config, database, cache, log, metrics, redis });
     const url = await listen(app, config);
-    const sampler = startSampler({ database, cache, inspector: new CacheInspector({ redis, space }), log, metrics });
+    const sampler = startSampler({
+      database,
+      cache,
+      inspector: new CacheInspector({ redis, space }),
+      log,
+      metrics,
+    });
     log.info({ url }, 'api is listening');
     return { url, stop: once(() => stop(app, [sampler], database, redis)) };
   } catch (error) {
@@ -39,7 +54,11 @@ export async function startApi(config: Config, log: Log): Promise<Running & { ur
 }
 
 function databaseOptions(config: Config) {
-  return { url: config.databaseUrl, max: config.poolMax, statementTimeoutMs: config.statementTimeoutMs };
+  return {
+    url: config.databaseUrl,
+    max: config.poolMax,
+    statementTimeoutMs: config.statementTimeoutMs,
+  };
 }
 
 async function connectRedis(redis: Redis, url: string): Promise<void> {

@@ -53,7 +53,12 @@ export async function sampleOnce(means: VerifyMeans, signal?: AbortSignal): Prom
   let compared = 0;
   for (const accountId of await inspector.sampleAccounts(epoch, ACCOUNTS_PER_ROUND)) {
     for (const family of allFamilies()) {
-      for (const field of await inspector.sampleFields(accountId, epoch, family, ENTRIES_PER_FAMILY)) {
+      for (const field of await inspector.sampleFields(
+        accountId,
+        epoch,
+        family,
+        ENTRIES_PER_FAMILY,
+      )) {
         const entry = { accountId, family, field };
         recordVerdict(means, entry, await verifyEntry({ ...means, signal }, epoch, entry));
         compared++;

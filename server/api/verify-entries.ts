@@ -7,7 +7,11 @@ import { sql } from '../../platform/sql.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadEntry } from './rest/loaders.ts';
 
-export type EntryName = { readonly accountId: number; readonly family: string; readonly field: string };
+export type EntryName = {
+  readonly accountId: number;
+  readonly family: string;
+  readonly field: string;
+};
 
 /**
  * `coherent`: the entry is what Postgres says, or it went while it was looked at. `incoherent`: never. `unjudged`:
@@ -50,7 +54,10 @@ export async function verifyEntry(means: Means, epoch: string, name: EntryName):
 }
 
 /** The body as it should be, and an LSN at or behind every commit it shows. */
-async function readPostgres(database: Queries, name: EntryName): Promise<{ body: string | undefined; lsn: Lsn }> {
+async function readPostgres(
+  database: Queries,
+  name: EntryName,
+): Promise<{ body: string | undefined; lsn: Lsn }> {
   const body = await loadEntry(database, name);
   const rows = await database.query(sql`select pg_current_wal_insert_lsn() as lsn`);
   return { body, lsn: mustParseLsn(rows[0]?.['lsn'] ?? '0/0') };

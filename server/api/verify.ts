@@ -18,7 +18,11 @@ const CONCURRENCY = 4;
  * `clarin verify [account id...]`: compares every cached entry (of these accounts) with Postgres. Exit code 0: all
  * are what they should be; 1: some are not; 75: no replicator is live, so nothing could be judged.
  */
-export async function runVerify(config: Config, log: Log, words: readonly string[]): Promise<number> {
+export async function runVerify(
+  config: Config,
+  log: Log,
+  words: readonly string[],
+): Promise<number> {
   const wanted = words.map(Number);
   if (wanted.some((id) => !Number.isSafeInteger(id) || id <= 0)) {
     throw new ClarinError('configuration', 'usage: clarin verify [account id...]');
@@ -37,7 +41,11 @@ export async function runVerify(config: Config, log: Log, words: readonly string
   try {
     await assertDatabaseFits(database, config.databaseUrl);
     await redis.connect().catch((error: unknown) => {
-      throw new ClarinError('configuration', `Redis at ${hostOf(config.redisUrl)} is not reachable.`, { cause: error });
+      throw new ClarinError(
+        'configuration',
+        `Redis at ${hostOf(config.redisUrl)} is not reachable.`,
+        { cause: error },
+      );
     });
     const inspector = new CacheInspector({ redis, space });
     const counts = await verifyAll({ database, cache, inspector, log, metrics }, wanted);
@@ -74,7 +82,10 @@ export async function verifyAll(
 }
 
 /** Works through a queue with CONCURRENCY hands. */
-async function eachAtOnce(queue: readonly string[], work: (item: string) => Promise<void>): Promise<void> {
+async function eachAtOnce(
+  queue: readonly string[],
+  work: (item: string) => Promise<void>,
+): Promise<void> {
   const rest = queue.values();
   const hand = async (): Promise<void> => {
     for (const item of rest) await work(item);

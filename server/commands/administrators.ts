@@ -20,7 +20,8 @@ export async function assertAdministratorLeft(tx: Queries, accountId: number): P
     join public.users as person on person.id = member.user_id and person.is_active
     where member.account_id = ${accountId}
     limit 1`);
-  if (rows.length === 0) throw new ClarinError('unprocessable', 'the account would have no administrator left');
+  if (rows.length === 0)
+    throw new ClarinError('unprocessable', 'the account would have no administrator left');
 }
 
 /** Nobody gives away, or rules over, more than they have. @throws ClarinError forbidden. */
@@ -28,17 +29,26 @@ export function assertMayGrant(principal: Principal, permissions: readonly strin
   const wanted = permissions.includes('*') ? PERMISSIONS : permissions;
   const lacking = wanted.filter((permission) => !may(principal, permission as Permission));
   if (lacking.length === 0) return;
-  throw new ClarinError('forbidden', 'you cannot grant permissions you do not have', { details: { permissions: lacking } });
+  throw new ClarinError('forbidden', 'you cannot grant permissions you do not have', {
+    details: { permissions: lacking },
+  });
 }
 
 /** Permissions of a role of the account. @throws ClarinError unprocessable when there is no such role. */
-export async function readRolePermissions(tx: Queries, accountId: number, roleId: number): Promise<string[]> {
+export async function readRolePermissions(
+  tx: Queries,
+  accountId: number,
+  roleId: number,
+): Promise<string[]> {
   const rows = await tx.query(sql`
     select to_json(permissions) as permissions
     from public.roles
     where account_id = ${accountId} and id = ${roleId}`);
   const text = rows[0]?.['permissions'];
-  if (!text) throw new ClarinError('unprocessable', 'there is no such role', { details: { column: 'role_id' } });
+  if (!text)
+    throw new ClarinError('unprocessable', 'there is no such role', {
+      details: { column: 'role_id' },
+    });
   return JSON.parse(text) as string[];
 }
 
@@ -52,7 +62,11 @@ export type Member = {
 };
 
 /** A user as a member of the account; undefined when they are none. */
-export async function readMember(tx: Queries, accountId: number, userId: number): Promise<Member | undefined> {
+export async function readMember(
+  tx: Queries,
+  accountId: number,
+  userId: number,
+): Promise<Member | undefined> {
   const rows = await tx.query(sql`
     select member.id, member.role_id, to_json(role.permissions) as permissions, person.is_super_admin,
       (select count(*) from public.memberships as every where every.user_id = member.user_id) as accounts

@@ -28,7 +28,8 @@ export async function changeLeads(
 ): Promise<Counts> {
   const statement = statementOf(accountId, ids, change);
   const rows = await explainReferences(tx.query(statement));
-  if (rows[0]?.['is_known'] === 'f') throw new ClarinError('unprocessable', 'a row this refers to is not there');
+  if (rows[0]?.['is_known'] === 'f')
+    throw new ClarinError('unprocessable', 'a row this refers to is not there');
   return countsOf(rows[0]);
 }
 
@@ -88,7 +89,12 @@ function statementOf(accountId: number, ids: readonly number[], change: LeadsCha
   }
 }
 
-type Assignment = Extract<LeadsChange, { action: 'stage' } | { action: 'assign' } | { action: 'archive' | 'unarchive' | 'delete' | 'restore' }>;
+type Assignment = Extract<
+  LeadsChange,
+  | { action: 'stage' }
+  | { action: 'assign' }
+  | { action: 'archive' | 'unarchive' | 'delete' | 'restore' }
+>;
 
 function assignmentOf(change: Assignment): { set: Sql; where: Sql } {
   switch (change.action) {

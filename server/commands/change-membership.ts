@@ -4,7 +4,12 @@ import type { Principal } from '../../domain/permission.ts';
 import type { Written } from '../../platform/entity-sql.ts';
 import type { Queries, TextRow } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
-import { assertAdministratorLeft, assertMayGrant, lockAdministration, readRolePermissions } from './administrators.ts';
+import {
+  assertAdministratorLeft,
+  assertMayGrant,
+  lockAdministration,
+  readRolePermissions,
+} from './administrators.ts';
 import { createRow } from './create-row.ts';
 import { deleteRow } from './delete-row.ts';
 import { updateRow } from './update-row.ts';
@@ -21,7 +26,10 @@ export async function createMembership(
   { principal, values }: { principal: Principal; values: Values },
 ): Promise<Written> {
   if (!principal.isSuperAdmin) {
-    throw new ClarinError('forbidden', 'only super administrators add existing users; create a new one');
+    throw new ClarinError(
+      'forbidden',
+      'only super administrators add existing users; create a new one',
+    );
   }
   return createRow(tx, { entity: memberships, accountId: principal.accountId, values });
 }
@@ -61,7 +69,11 @@ export async function deleteMembership(
   return deleted;
 }
 
-async function readMembership(tx: Queries, accountId: number, id: number): Promise<TextRow | undefined> {
+async function readMembership(
+  tx: Queries,
+  accountId: number,
+  id: number,
+): Promise<TextRow | undefined> {
   const rows = await tx.query(sql`
     select to_json(role.permissions) as permissions
     from public.memberships as member

@@ -24,6 +24,9 @@ export async function closeLead(tx: Queries, options: Options): Promise<Written 
     for no key update of lead`);
   const stageId = rows[0]?.['id'];
   if (!stageId) return undefined;
-  const values = { stage_id: Number(stageId), ...(reason === undefined ? {} : { close_reason: reason }) };
+  const values = {
+    stage_id: Number(stageId),
+    ...(reason === undefined ? {} : { close_reason: reason }),
+  };
   return updateRow(tx, { entity: leads, accountId, id, values, ifMatch });
 }

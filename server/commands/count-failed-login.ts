@@ -1,8 +1,8 @@
 import type { Queries } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
 
-export const FAILED_LOGINS_MAX = 5;
-export const LOCK_MINUTES = 15;
+const FAILED_LOGINS_MAX = 5;
+const LOCK_MINUTES = 15;
 
 /** A password was wrong: the fifth failure in a row locks the user. Counting begins anew when a lock has ended. */
 export async function countFailedLogin(tx: Queries, userId: number): Promise<void> {

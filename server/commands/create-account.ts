@@ -5,8 +5,13 @@ import type { Queries } from '../../platform/postgres.ts';
 import { ident, join, sql } from '../../platform/sql.ts';
 
 /** A new account, with what every account begins with: roles, a pipeline, a default stage. JSON text of the row. */
-export async function createAccount(tx: Queries, values: Readonly<Record<string, unknown>>): Promise<string> {
-  const names = Object.keys(createSchema(accounts).shape).filter((name) => values[name] !== undefined);
+export async function createAccount(
+  tx: Queries,
+  values: Readonly<Record<string, unknown>>,
+): Promise<string> {
+  const names = Object.keys(createSchema(accounts).shape).filter(
+    (name) => values[name] !== undefined,
+  );
   const rows = await tx.query(sql`
     insert into public.accounts (${join(names.map(ident))})
     values (${join(names.map((name) => sql`${toParameter(values[name])}`))})

@@ -3,7 +3,12 @@ import { insertEntity, type Sees, type Written } from '../../platform/entity-sql
 import type { Queries } from '../../platform/postgres.ts';
 import { explainReferences } from './refusals.ts';
 
-type Options = { entity: Entity; accountId: number; values: Readonly<Record<string, unknown>>; sees?: Sees };
+type Options = {
+  entity: Entity;
+  accountId: number;
+  values: Readonly<Record<string, unknown>>;
+  sees?: Sees;
+};
 
 /** A row is created. @throws ClarinError conflict, unprocessable. */
 export function createRow(tx: Queries, { entity, ...options }: Options): Promise<Written> {

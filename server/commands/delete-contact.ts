@@ -13,15 +13,21 @@ type Options = { accountId: number; id: number; withLeads: boolean; ifMatch?: st
 export async function deleteContact(tx: Queries, options: Options): Promise<string> {
   const { accountId, id, withLeads, ifMatch } = options;
   if (withLeads) {
-    await tx.query(sql`delete from public.leads where account_id = ${accountId} and contact_id = ${id}`);
+    await tx.query(
+      sql`delete from public.leads where account_id = ${accountId} and contact_id = ${id}`,
+    );
   } else {
     const rows = await tx.query(sql`
       select count(*) as leads from public.leads where account_id = ${accountId} and contact_id = ${id}`);
     const leads = Number(rows[0]?.['leads'] ?? 0);
     if (leads > 0) {
-      throw new ClarinError('conflict', 'the contact has leads: delete them first, or say with_leads=true', {
-        details: { leads },
-      });
+      throw new ClarinError(
+        'conflict',
+        'the contact has leads: delete them first, or say with_leads=true',
+        {
+          details: { leads },
+        },
+      );
     }
   }
   return deleteRow(tx, { entity: contacts, accountId, id, ifMatch });

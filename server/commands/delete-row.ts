@@ -3,7 +3,13 @@ import { ClarinError } from '../../domain/errors.ts';
 import { deleteEntity, readEntity, type Sees } from '../../platform/entity-sql.ts';
 import type { Queries } from '../../platform/postgres.ts';
 
-type Options = { entity: Entity; accountId: number; id: number; ifMatch?: string | undefined; sees?: Sees };
+type Options = {
+  entity: Entity;
+  accountId: number;
+  id: number;
+  ifMatch?: string | undefined;
+  sees?: Sees;
+};
 
 /** A row is deleted for good. Gives the row as it was, JSON text. @throws ClarinError not_found, precondition_failed, conflict. */
 export async function deleteRow(tx: Queries, options: Options): Promise<string> {

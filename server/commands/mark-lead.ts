@@ -27,7 +27,13 @@ export async function markLead(tx: Queries, options: Options): Promise<Written |
     for no key update`);
   const row = rows[0];
   if (!row) return undefined;
-  return updateRow(tx, { entity: leads, accountId, id, values: { [mark]: isSet ? row['since'] : null }, ifMatch });
+  return updateRow(tx, {
+    entity: leads,
+    accountId,
+    id,
+    values: { [mark]: isSet ? row['since'] : null },
+    ifMatch,
+  });
 }
 
 /** The assignment of a mark, for statements over many leads. */

@@ -5,7 +5,7 @@ import type { Queries } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
 
 /** A stage of the wanted layout, in its place. Without an id it is a new one; a type is for new ones only. */
-export type StageDraft = {
+type StageDraft = {
   readonly id?: number | undefined;
   readonly name: string;
   readonly color?: string | undefined;
@@ -40,7 +40,11 @@ export async function saveStages(tx: Queries, options: Options): Promise<string 
 }
 
 /** Ids of the stages, the pipeline locked against another layout. Undefined: no such pipeline. */
-async function lockStages(tx: Queries, accountId: number, pipelineId: number): Promise<Set<number> | undefined> {
+async function lockStages(
+  tx: Queries,
+  accountId: number,
+  pipelineId: number,
+): Promise<Set<number> | undefined> {
   const found = await tx.query(sql`
     select id
     from public.pipelines
@@ -54,16 +58,28 @@ async function lockStages(tx: Queries, accountId: number, pipelineId: number): P
   return new Set(rows.map((row) => Number(row['id'])));
 }
 
-function assertKnown(known: ReadonlySet<number>, kept: ReadonlySet<number>, reassign: Options['reassign']): void {
+function assertKnown(
+  known: ReadonlySet<number>,
+  kept: ReadonlySet<number>,
+  reassign: Options['reassign'],
+): void {
   const foreign = [...kept].filter((id) => !known.has(id));
   if (foreign.length > 0) {
-    throw new ClarinError('unprocessable', 'a stage of the layout is not of this pipeline', { details: { stages: foreign } });
-  }
-  const misled = reassign.filter(({ from, to }) => !known.has(from) || kept.has(from) || !kept.has(to));
-  if (misled.length > 0) {
-    throw new ClarinError('unprocessable', 'leads are reassigned from a removed stage to one that stays', {
-      details: { reassign: misled },
+    throw new ClarinError('unprocessable', 'a stage of the layout is not of this pipeline', {
+      details: { stages: foreign },
     });
+  }
+  const misled = reassign.filter(
+    ({ from, to }) => !known.has(from) || kept.has(from) || !kept.has(to),
+  );
+  if (misled.length > 0) {
+    throw new ClarinError(
+      'unprocessable',
+      'leads are reassigned from a removed stage to one that stays',
+      {
+        details: { reassign: misled },
+      },
+    );
   }
 }
 
@@ -76,7 +92,11 @@ async function reassignLeads(tx: Queries, { accountId, reassign }: Options): Pro
     where lead.account_id = ${accountId} and lead.stage_id = moved.source`);
 }
 
-async function removeStages(tx: Queries, accountId: number, removed: readonly number[]): Promise<void> {
+async function removeStages(
+  tx: Queries,
+  accountId: number,
+  removed: readonly number[],
+): Promise<void> {
   if (removed.length === 0) return;
   const rows = await tx.query(sql`
     select stage_id, count(*) as leads
@@ -84,9 +104,15 @@ async function removeStages(tx: Queries, accountId: number, removed: readonly nu
     where account_id = ${accountId} and stage_id = any(${[...removed]}::bigint[])
     group by stage_id`);
   if (rows.length > 0) {
-    throw new ClarinError('conflict', 'a removed stage has leads: say in `reassign` where they go', {
-      details: { stages: rows.map((row) => ({ id: Number(row['stage_id']), leads: Number(row['leads']) })) },
-    });
+    throw new ClarinError(
+      'conflict',
+      'a removed stage has leads: say in `reassign` where they go',
+      {
+        details: {
+          stages: rows.map((row) => ({ id: Number(row['stage_id']), leads: Number(row['leads']) })),
+        },
+      },
+    );
   }
   await tx.query(sql`
     delete from public.pipeline_stages
@@ -95,7 +121,9 @@ async function removeStages(tx: Queries, accountId: number, removed: readonly nu
 
 async function changeStages(tx: Queries, { accountId, stages }: Options): Promise<void> {
   const changes = stages.flatMap((stage, position) =>
-    stage.id === undefined ? [] : [{ id: stage.id, name: stage.name, color: stage.color ?? null, position }],
+    stage.id === undefined
+      ? []
+      : [{ id: stage.id, name: stage.name, color: stage.color ?? null, position }],
   );
   if (changes.length === 0) return;
   await tx.query(sql`
@@ -113,7 +141,9 @@ async function changeStages(tx: Queries, { accountId, stages }: Options): Promis
 }
 
 async function addStages(tx: Queries, { accountId, pipelineId, stages }: Options): Promise<void> {
-  const added = stages.flatMap((stage, position) => (stage.id === undefined ? [{ ...stage, position }] : []));
+  const added = stages.flatMap((stage, position) =>
+    stage.id === undefined ? [{ ...stage, position }] : [],
+  );
   if (added.length === 0) return;
   await tx.query(sql`
     insert into public.pipeline_stages (account_id, pipeline_id, name, color, type, position)

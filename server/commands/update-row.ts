@@ -16,6 +16,9 @@ type Options = {
  * A row is changed, in the named columns only; nothing is written when nothing differs. Undefined: no such row.
  * @throws ClarinError precondition_failed, conflict, unprocessable.
  */
-export function updateRow(tx: Queries, { entity, ...options }: Options): Promise<Written | undefined> {
+export function updateRow(
+  tx: Queries,
+  { entity, ...options }: Options,
+): Promise<Written | undefined> {
   return explainReferences(updateEntity(tx, entity, options));
 }

@@ -42,10 +42,16 @@ export async function updateUser(
   }
   if (Object.values(person).some((value) => value !== undefined)) {
     if (!principal.isSuperAdmin && member.isSuperAdmin) {
-      throw new ClarinError('forbidden', 'a super administrator is changed by super administrators only');
+      throw new ClarinError(
+        'forbidden',
+        'a super administrator is changed by super administrators only',
+      );
     }
     if (!principal.isSuperAdmin && member.accounts > 1) {
-      throw new ClarinError('forbidden', 'this user belongs to other accounts too; you can change their role here');
+      throw new ClarinError(
+        'forbidden',
+        'this user belongs to other accounts too; you can change their role here',
+      );
     }
     await updatePerson(tx, id, person);
   }
@@ -53,7 +59,11 @@ export async function updateUser(
   return true;
 }
 
-async function updatePerson(tx: Queries, id: number, change: Omit<UserChange, 'roleId'>): Promise<void> {
+async function updatePerson(
+  tx: Queries,
+  id: number,
+  change: Omit<UserChange, 'roleId'>,
+): Promise<void> {
   const { display_name: displayName, email, is_active: isActive, passwordHash } = change;
   await tx.query(sql`
     update public.users

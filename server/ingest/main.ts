@@ -50,17 +50,25 @@ function createProbeServer(database: Database, metrics: Metrics): Server {
       response.writeHead(status, { 'content-type': type }).end(body);
     };
     const answer = async (): Promise<void> => {
-      switch (request.url) {
+      switch (request.url ?? '') {
         case '/health/live':
           return send(200, 'application/json', '{"status":"green"}');
         case '/health/ready': {
           const health = judgeHealth([await checkDatabase(database)]);
-          return send(health.status === 'green' ? 200 : 503, 'application/json', JSON.stringify(health));
+          return send(
+            health.status === 'green' ? 200 : 503,
+            'application/json',
+            JSON.stringify(health),
+          );
         }
         case '/metrics':
           return send(200, metrics.registry.contentType, await metrics.registry.metrics());
         default:
-          return send(404, 'application/json', '{"error":"there is no such route","code":"not_found"}');
+          return send(
+            404,
+            'application/json',
+            '{"error":"there is no such route","code":"not_found"}',
+          );
       }
     };
     answer().catch(() => response.destroy());

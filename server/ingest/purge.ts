@@ -89,12 +89,18 @@ async function run(means: Means, signal: AbortSignal): Promise<void> {
 }
 
 /** Removes batches until one is not full. Gives how many rows went; 0 also when another worker is at it. */
-export async function purgeTable({ database, log, metrics }: Means, purge: Purge, signal?: AbortSignal): Promise<number> {
+export async function purgeTable(
+  { database, log, metrics }: Means,
+  purge: Purge,
+  signal?: AbortSignal,
+): Promise<number> {
   let removed = 0;
   for (;;) {
     const { value: batch } = await database.transaction(
       async (tx) => {
-        const [turn] = await tx.query(sql`select pg_try_advisory_xact_lock(${PURGE_LOCK}) as is_mine`);
+        const [turn] = await tx.query(
+          sql`select pg_try_advisory_xact_lock(${PURGE_LOCK}) as is_mine`,
+        );
         return turn?.['is_mine'] === 't' ? (await tx.query(purge.statement)).length : 0;
       },
       { origin: { source: 'system' }, signal },

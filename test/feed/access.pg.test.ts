@@ -1,7 +1,7 @@
 import pg from 'pg';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { EncodedChange } from '../../domain/change.ts';
-import { createDatabase } from '../../platform/postgres.ts';
+import { createDatabase, type Queries } from '../../platform/postgres.ts';
 import { sql, type Sql } from '../../platform/sql.ts';
 import { eventually } from '../support/eventually.ts';
 import { changeOf, commitOf, lsn, log, tag, type FeedClient } from './support.ts';
@@ -17,19 +17,25 @@ beforeAll(async () => {
 afterAll(() => world.close());
 
 const TAGS = [{ table: 'tags' }];
-const insert = (accountId: number, id: number) => changeOf('insert', 'tags', tag(accountId, id, `tag ${id}`));
+const insert = (accountId: number, id: number) =>
+  changeOf('insert', 'tags', tag(accountId, id, `tag ${id}`));
 const publish = (accountId: number, ...changes: readonly EncodedChange[]) =>
   world.publish([commitOf(accountId, nextLsn(), changes)]);
-const idsOf = (client: FeedClient) => client.all('commit').map(({ changes }) => changes[0]?.key['id']);
+const idsOf = (client: FeedClient) =>
+  client.all('commit').map(({ changes }) => changes[0]?.key['id']);
 
 /** What the WAL says when the session's row changes. */
 const sessionChange = (who: Login): EncodedChange =>
-  changeOf('update', 'sessions', { ...tag(who.accountId, who.sessionId, ''), user_id: String(who.userId) });
+  changeOf('update', 'sessions', {
+    ...tag(who.accountId, who.sessionId, ''),
+    user_id: String(who.userId),
+  });
 const roleChange = (who: Login): EncodedChange =>
   changeOf('update', 'roles', { ...tag(who.accountId, 1, 'role'), permissions: '{}' });
 
 const run = (statement: Sql) => world.db.query(statement);
-const revoke = (who: Login) => run(sql`update public.sessions set revoked_at = now() where id = ${who.sessionId}`);
+const revoke = (who: Login) =>
+  run(sql`update public.sessions set revoked_at = now() where id = ${who.sessionId}`);
 const setPermissions = (who: Login, permissions: readonly string[]) =>
   run(sql`
     update public.roles set permissions = ${[...permissions]}::text[]
@@ -42,10 +48,10 @@ async function blockSessions(): Promise<() => Promise<void>> {
   await client.connect();
   await client.query('begin');
   await client.query('lock table public.sessions in access exclusive mode');
-  return async () => {
-    await client.query('rollback');
-    await client.end();
-  };
+  let released: Promise<void> | undefined;
+  const release = (): Promise<void> => (released ??= client.end());
+  onTestFinished(release);
+  return release;
 }
 
 describe('the token of a socket', () => {
@@ -126,8 +132,7 @@ describe('a revocation', () => {
       expect(client.all('signal')).toEqual([]);
     }
     // A heartbeat must not let the client believe that it has been served.
-    const beat = await second.next('heartbeat');
-    expect(beat.cursor).toBe(world.hub.cursorAt(lsn(at - 5 * 16 - 1)));
+    expect(second.all('heartbeat').pop()?.cursor).toBe(world.hub.cursorAt(lsn(at - 5 * 16 - 1)));
     await release();
     expect(await first.closeCode()).toBe(4401);
     expect(idsOf(first)).toEqual([]);
@@ -146,24 +151,54 @@ describe('a revocation', () => {
       log,
     });
     const other = await openFeedWorld({ database: impatient });
-    const release = await (async () => {
-      const client = new pg.Client({ connectionString: world.database.ownerUrl });
-      await client.connect();
-      return client;
-    })();
     const accountId = await world.account('doubt');
     const who = await world.login(accountId);
     const client = await other.member(who);
     await client.subscribe('x', TAGS);
-    await release.query('begin');
-    await release.query('lock table public.sessions in access exclusive mode');
-    await other.publish([commitOf(accountId, 5_000, [roleChange(who)]), commitOf(accountId, 5_016, [insert(accountId, 1)])]);
+    const release = await blockSessions();
+    await other.publish([
+      commitOf(accountId, 5_000, [roleChange(who)]),
+      commitOf(accountId, 5_016, [insert(accountId, 1)]),
+    ]);
     expect(await client.closeCode()).toBe(1012);
     expect(idsOf(client)).toEqual([]);
-    await release.query('rollback');
-    await release.end();
+    await release();
     await other.close();
     await impatient.close();
+  });
+
+  it('[F21] counts against an answer that is older than it', async () => {
+    // The network is slow: answers are on their way for as long as the test wants.
+    let arrive = (): void => undefined;
+    const arrival = new Promise<void>((resolve) => (arrive = resolve));
+    let isSlow = false;
+    let asked = 0;
+    const slow: Queries = {
+      query: async (statement) => {
+        const rows = await world.db.query(statement);
+        asked++;
+        if (isSlow) await arrival;
+        return rows;
+      },
+    };
+    const other = await openFeedWorld({ database: slow });
+    onTestFinished(() => other.close());
+    const accountId = await world.account('stale-answer');
+    const who = await world.login(accountId);
+    const client = await other.member(who);
+    await client.subscribe('x', TAGS);
+    isSlow = true;
+    asked = 0;
+    await other.publish([commitOf(accountId, 5_000, [roleChange(who)])]);
+    await eventually(() => asked === 1);
+    await revoke(who);
+    await other.publish([
+      commitOf(accountId, 5_016, [sessionChange(who)]),
+      commitOf(accountId, 5_032, [insert(accountId, 1)]),
+    ]);
+    arrive();
+    expect(await client.closeCode()).toBe(4401);
+    expect(idsOf(client)).toEqual([]);
   });
 
   it('[F21] that comes while hello is being answered is seen', async () => {
@@ -174,12 +209,10 @@ describe('a revocation', () => {
     client.send({ type: 'hello', version: 1, token: await who.token() });
     await eventually(() => world.hub.accounts().includes(accountId));
     await publish(accountId, sessionChange(who));
-    const { rows } = await (async () => {
-      await release();
-      await revoke(who);
-      return { rows: await publish(accountId, sessionChange(who)) };
-    })();
-    expect(rows).toBeUndefined();
+    // The answer that is on its way is older than this.
+    await release();
+    await revoke(who);
+    await publish(accountId, sessionChange(who));
     expect(await client.closeCode()).toBe(4401);
   });
 });
@@ -194,7 +227,11 @@ describe('a role', () => {
     await setPermissions(who, ['pipelines']);
     await publish(accountId, roleChange(who));
     expect(await client.next('error')).toMatchObject({ code: 'forbidden', id: 'tags' });
-    await publish(accountId, insert(accountId, 1), changeOf('insert', 'pipelines', { ...tag(accountId, 8, 'p'), position: '1' }));
+    await publish(
+      accountId,
+      insert(accountId, 1),
+      changeOf('insert', 'pipelines', { ...tag(accountId, 8, 'p'), position: '1' }),
+    );
     const commit = await client.next('commit');
     expect(commit.ids).toEqual(['pipelines']);
     expect(commit.changes.map(({ table }) => table)).toEqual(['pipelines']);
@@ -218,10 +255,17 @@ describe('a role', () => {
     const who = await world.login(accountId, ['settings']);
     const client = await world.member(who);
     await client.subscribe('x', [{ table: 'accounts' }]);
-    const row = { ...tag(accountId, accountId, 'A'), slug: 's', is_active: 't', settings: '{"secret":1}' };
+    const row = {
+      ...tag(accountId, accountId, 'A'),
+      slug: 's',
+      is_active: 't',
+      settings: '{"secret":1}',
+    };
     const change = changeOf('update', 'accounts', row);
     await publish(accountId, change);
-    expect((await client.next('commit')).changes[0]).toMatchObject({ row: { settings: { secret: 1 } } });
+    expect((await client.next('commit')).changes[0]).toMatchObject({
+      row: { settings: { secret: 1 } },
+    });
     await setPermissions(who, []);
     await publish(accountId, roleChange(who));
     await publish(accountId, change);
@@ -235,7 +279,12 @@ describe('a role', () => {
     const may = await world.member(await world.login(accountId, ['settings']));
     const mayNot = await world.member(await world.login(accountId, ['tags']));
     for (const client of [may, mayNot]) await client.subscribe('x', [{ table: 'accounts' }]);
-    const row = { ...tag(accountId, accountId, 'A'), slug: 's', is_active: 't', settings: '{"secret":1}' };
+    const row = {
+      ...tag(accountId, accountId, 'A'),
+      slug: 's',
+      is_active: 't',
+      settings: '{"secret":1}',
+    };
     // Every change of an account is a reason to look again; both are served all the same.
     await publish(accountId, changeOf('update', 'accounts', row));
     expect(JSON.stringify(await may.next('commit'))).toContain('secret');

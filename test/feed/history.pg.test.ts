@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { formatCursor } from '../../domain/cursor.ts';
+import { sql } from '../../platform/sql.ts';
 import { eventually } from '../support/eventually.ts';
 import { changeOf, commitOf, lsn, tag } from './support.ts';
 import { openFeedWorld, type FeedWorld, type Login } from './world.ts';
@@ -13,7 +14,8 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-const insert = (accountId: number, id: number, name = `tag ${id}`) => changeOf('insert', 'tags', tag(accountId, id, name));
+const insert = (accountId: number, id: number, name = `tag ${id}`) =>
+  changeOf('insert', 'tags', tag(accountId, id, name));
 
 async function publishOne(accountId: number, id: number): Promise<string> {
   const commitLsn = nextLsn();
@@ -39,7 +41,9 @@ describe('resume', () => {
     await publishOne(who.accountId, 5);
     await eventually(() => client.all('commit').length === 3);
     expect(client.all('commit').map(({ changes }) => changes[0]?.key['id'])).toEqual([3, 4, 5]);
-    const order = client.messages.map(({ type }) => type).filter((type) => type === 'commit' || type === 'subscribed');
+    const order = client.messages
+      .map(({ type }) => type)
+      .filter((type) => type === 'commit' || type === 'subscribed');
     expect(order).toEqual(['commit', 'commit', 'subscribed', 'commit']);
     expect(subscribed.cursor).toBe(world.hub.cursorAt(lsn(at - 16 + 7)));
   });
@@ -50,13 +54,20 @@ describe('resume', () => {
     const tables = [{ table: 'tags' }, { table: 'accounts' }];
     await live.subscribe('x', tables);
     const start = await publishOne(accountId, 1);
-    const row = { ...tag(accountId, accountId, 'A'), slug: 'a', plan: 'p', max_devices: '1', is_active: 't' };
+    const row = {
+      ...tag(accountId, accountId, 'A'),
+      slug: 'a',
+      plan: 'p',
+      max_devices: '1',
+      is_active: 't',
+    };
     const more = { default_country: 'PE', timezone: 'UTC', settings: '{"secret":true}' };
     const changes = [changeOf('update', 'accounts', { ...row, ...more }), insert(accountId, 2)];
     await world.publish([commitOf(accountId, nextLsn(), changes, { origin: '{"source":"api"}' })]);
     const late = await world.member(await world.login(accountId, ['tags']));
     await late.subscribe('x', tables, start);
-    const commitsOf = (texts: readonly string[]) => texts.filter((text) => text.includes('"commit"'));
+    const commitsOf = (texts: readonly string[]) =>
+      texts.filter((text) => text.includes('"commit"'));
     await eventually(() => commitsOf(live.texts).length === 2);
     expect(commitsOf(late.texts)).toEqual(commitsOf(live.texts).slice(1));
     expect(late.texts.join('')).not.toContain('secret');
@@ -88,11 +99,17 @@ describe('resume', () => {
   it('[F15] counts a commit record that begins where the position ended', async () => {
     const who = await someone('adjacent');
     const first = nextLsn();
-    await world.publish([commitOf(who.accountId, first, [insert(who.accountId, 1)])], lsn(first + 8));
+    await world.publish(
+      [commitOf(who.accountId, first, [insert(who.accountId, 1)])],
+      lsn(first + 8),
+    );
     const early = await world.member(who);
     const { cursor } = await early.subscribe('early', TAGS);
     // Its record begins at the very byte at which the position stands.
-    await world.publish([commitOf(who.accountId, first + 8, [insert(who.accountId, 2)])], lsn(first + 16));
+    await world.publish(
+      [commitOf(who.accountId, first + 8, [insert(who.accountId, 2)])],
+      lsn(first + 16),
+    );
     await early.next('commit');
     const late = await world.member(who);
     await late.subscribe('late', TAGS, cursor);
@@ -103,7 +120,9 @@ describe('resume', () => {
     const who = await someone('replay');
     const client = await world.member(who);
     await client.subscribe('once', TAGS);
-    const commits = [1, 2].map((id) => commitOf(who.accountId, nextLsn(), [insert(who.accountId, id)]));
+    const commits = [1, 2].map((id) =>
+      commitOf(who.accountId, nextLsn(), [insert(who.accountId, id)]),
+    );
     await world.publish(commits);
     await world.publish(commits);
     world.hub.openEpoch(world.mandate().epoch, lsn(at + 1_000_000));
@@ -128,7 +147,9 @@ describe('resync', () => {
     const who = await someone('history');
     const cursor = await publishOne(who.accountId, 1);
     for (let id = 2; id < 8; id++) {
-      await world.publish([commitOf(who.accountId, nextLsn(), [insert(who.accountId, id, 'x'.repeat(100_000))])]);
+      await world.publish([
+        commitOf(who.accountId, nextLsn(), [insert(who.accountId, id, 'x'.repeat(100_000))]),
+      ]);
     }
     const client = await world.member(who);
     client.send({ type: 'subscribe', id: 'old', tables: TAGS, since: cursor });
@@ -140,7 +161,12 @@ describe('resync', () => {
     const who = await someone('ahead');
     const client = await world.member(who);
     const ahead = nextLsn();
-    client.send({ type: 'subscribe', id: 'x', tables: TAGS, since: world.hub.cursorAt(lsn(ahead)) });
+    client.send({
+      type: 'subscribe',
+      id: 'x',
+      tables: TAGS,
+      since: world.hub.cursorAt(lsn(ahead)),
+    });
     await client.settled();
     expect(client.all('subscribed')).toEqual([]);
     await world.publish([commitOf(who.accountId, ahead, [insert(who.accountId, 1)])]);
@@ -153,7 +179,12 @@ describe('resync', () => {
   it('[F17] says resync when it does not get there', async () => {
     const who = await someone('far');
     const client = await world.member(who);
-    client.send({ type: 'subscribe', id: 'x', tables: TAGS, since: world.hub.cursorAt(lsn(at + 1_000_000_000)) });
+    client.send({
+      type: 'subscribe',
+      id: 'x',
+      tables: TAGS,
+      since: world.hub.cursorAt(lsn(at + 1_000_000_000)),
+    });
     expect(await client.next('resync')).toMatchObject({ id: 'x', reason: 'ahead' });
   });
 });
@@ -164,7 +195,13 @@ describe('signals', () => {
     const agent = await world.member(await world.login(accountId, ['chats', 'tags']));
     const other = await world.member(await world.login(accountId, ['tags']));
     const { cursor } = await agent.subscribe('x', TAGS);
-    const signal = { account_id: accountId, kind: 'typing', chat_id: 5, user_id: 1, permission: 'chats' };
+    const signal = {
+      account_id: accountId,
+      kind: 'typing',
+      chat_id: 5,
+      user_id: 1,
+      permission: 'chats',
+    };
     const signals = [JSON.stringify(signal), 'no json', '{"kind":1}'];
     await world.publish([commitOf(accountId, nextLsn(), [insert(accountId, 1)], { signals })]);
     const received = await agent.next('signal');
@@ -180,11 +217,12 @@ describe('signals', () => {
   it('[F18] of a client go into the WAL and nowhere else', async () => {
     const accountId = await world.account('typing');
     const client = await world.member(await world.login(accountId, ['chats']));
-    const { sql } = await import('../../platform/sql.ts');
     const [before] = await world.db.query(sql`select pg_current_wal_insert_lsn() as lsn`);
     client.send({ type: 'signal', kind: 'typing', chat_id: 12 });
     await client.settled();
-    const [after] = await world.db.query(sql`select pg_current_wal_insert_lsn() > ${before?.['lsn']}::pg_lsn as moved`);
+    const [after] = await world.db.query(
+      sql`select pg_current_wal_insert_lsn() > ${before?.['lsn']}::pg_lsn as moved`,
+    );
     expect(after?.['moved']).toBe('t');
     for (let i = 0; i < 20; i++) client.send({ type: 'signal', kind: 'typing', chat_id: 12 });
     expect(await client.next('error')).toMatchObject({ code: 'rate_limited' });

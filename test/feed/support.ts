@@ -1,7 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { WebSocket } from 'ws';
-import { leaveJson, type AccountCommit, type EncodedChange, type FilterValues } from '../../domain/change.ts';
+import {
+  leaveJson,
+  type AccountCommit,
+  type EncodedChange,
+  type FilterValues,
+} from '../../domain/change.ts';
 import { keyColumns, publishedColumns } from '../../domain/entity.ts';
 import type { ClientMessage, ServerMessage } from '../../domain/feed-protocol.ts';
 import { FEED_VERSION } from '../../domain/feed-protocol.ts';
@@ -11,7 +16,10 @@ import { compileRowWriter } from '../../domain/row-json.ts';
 import { createLog } from '../../platform/log.ts';
 import { eventually } from '../support/eventually.ts';
 
-export const log = createLog({ component: 'feed', level: process.env['TEST_LOG_LEVEL'] ?? 'silent' });
+export const log = createLog({
+  component: 'feed',
+  level: process.env['TEST_LOG_LEVEL'] ?? 'silent',
+});
 
 export const lsn = (value: number): Lsn => toLsn(BigInt(value));
 
@@ -37,8 +45,17 @@ export function changeOf(
   const open = columns.filter((name) => entity.columns[name]?.permission === undefined);
   const head = `{"table":${JSON.stringify(table)},"op":"${op}","key":${keyJson},"row":`;
   const now = Object.fromEntries(entity.feedFilters.map((name) => [name, row[name] ?? null]));
-  const change: EncodedChange = { table, op, keyJson, json: `${head}${write(columns)}}`, now, was: was ?? null };
-  return open.length === columns.length ? change : { ...change, restrictedJson: `${head}${write(open)}}` };
+  const change: EncodedChange = {
+    table,
+    op,
+    keyJson,
+    json: `${head}${write(columns)}}`,
+    now,
+    was: was ?? null,
+  };
+  return open.length === columns.length
+    ? change
+    : { ...change, restrictedJson: `${head}${write(open)}}` };
 }
 
 export const markerOf = (op: 'bulk' | 'truncate', table: string): EncodedChange => ({
@@ -57,7 +74,16 @@ export function commitOf(
   more: Partial<AccountCommit> = {},
 ): AccountCommit {
   const when = '2026-01-01T00:00:00.000000Z';
-  return { accountId, lsn: lsn(at), xid: at, at: when, origin: undefined, changes, signals: [], ...more };
+  return {
+    accountId,
+    lsn: lsn(at),
+    xid: at,
+    at: when,
+    origin: undefined,
+    changes,
+    signals: [],
+    ...more,
+  };
 }
 
 /** A tag with enough of a row to be told apart. */
@@ -98,7 +124,10 @@ export class FeedClient {
   }
 
   async opened(): Promise<this> {
-    await eventually(() => this.socket.readyState === WebSocket.OPEN, { says: 'the socket opens', everyMs: 2 });
+    await eventually(() => this.socket.readyState === WebSocket.OPEN, {
+      says: 'the socket opens',
+      everyMs: 2,
+    });
     return this;
   }
 
@@ -125,7 +154,9 @@ export class FeedClient {
   async next<T extends ServerMessage['type']>(type: T, timeoutMs = 10_000): Promise<Of<T>> {
     return eventually(
       () => {
-        const index = this.messages.findIndex((message, at) => at >= this.#taken && message.type === type);
+        const index = this.messages.findIndex(
+          (message, at) => at >= this.#taken && message.type === type,
+        );
         if (index < 0) {
           const seen = this.messages.slice(this.#taken).map((message) => message.type);
           throw new Error(`seen ${seen.join(' ')}, closed ${JSON.stringify(this.closed)}`);
@@ -142,7 +173,11 @@ export class FeedClient {
   }
 
   async closeCode(timeoutMs = 15_000): Promise<number> {
-    const closed = await eventually(() => this.closed, { says: 'the socket is closed', everyMs: 2, timeoutMs });
+    const closed = await eventually(() => this.closed, {
+      says: 'the socket is closed',
+      everyMs: 2,
+      timeoutMs,
+    });
     return closed.code;
   }
 
@@ -158,7 +193,9 @@ export class FeedClient {
 }
 
 /** A connection to Redis and names of one's own in it. */
-export async function connectRedis(url: string): Promise<{ redis: Redis; space: { prefix: string } }> {
+export async function connectRedis(
+  url: string,
+): Promise<{ redis: Redis; space: { prefix: string } }> {
   const redis = new Redis(url, { lazyConnect: true, commandTimeout: 2_000 });
   redis.on('error', () => undefined);
   await redis.connect();

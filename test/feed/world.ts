@@ -53,18 +53,29 @@ export type FeedWorld = {
   close(): Promise<void>;
 };
 
-type Options = Partial<FeedServerOptions> & { logBytesMax?: number };
+type Options = Partial<FeedServerOptions> & { logBytesMax?: number; redisUrl?: string };
 
 export async function openFeedWorld(options: Options = {}): Promise<FeedWorld> {
   const database = await createTestDatabase();
-  const db = createDatabase({ url: database.ownerUrl, applicationName: 'feed', max: 5, statementTimeoutMs: 5_000, log });
-  const { redis, space } = await connectRedis(commonRedisUrl());
+  const db = createDatabase({
+    url: database.ownerUrl,
+    applicationName: 'feed',
+    max: 5,
+    statementTimeoutMs: 5_000,
+    log,
+  });
+  const { redis, space } = await connectRedis(options.redisUrl ?? commonRedisUrl());
   const metrics = createMetrics('test');
   const hub = new Hub({ metrics, log });
   const accountLog = new AccountLog({ redis, space });
   const control = new ControlStore({ redis, space, log });
-  const { logBytesMax, ...server } = options;
-  const writer = new CacheWriter({ redis, space, metrics, ...(logBytesMax === undefined ? {} : { logBytesMax }) });
+  const { logBytesMax, redisUrl: _redisUrl, ...server } = options;
+  const writer = new CacheWriter({
+    redis,
+    space,
+    metrics,
+    ...(logBytesMax === undefined ? {} : { logBytesMax }),
+  });
   let mandate: Mandate | undefined;
   const mustLead = (): Mandate => {
     if (!mandate) throw new Error('no epoch');
@@ -145,7 +156,11 @@ export async function openFeedWorld(options: Options = {}): Promise<FeedWorld> {
 
 let users = 0;
 
-async function login(db: Database, accountId: number, permissions: readonly string[]): Promise<Login> {
+async function login(
+  db: Database,
+  accountId: number,
+  permissions: readonly string[],
+): Promise<Login> {
   const name = `feed-${process.pid}-${++users}`;
   const [user] = await db.query(sql`
     insert into public.users (username, display_name, password_hash) values (${name}, ${name}, 'none') returning id`);

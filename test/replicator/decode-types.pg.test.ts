@@ -31,6 +31,7 @@ const samples = defineEntity({
 });
 
 const TABLE = `
+  set search_path to public;
   create type mood as enum ('ok', 'it''s "fine"', 'naïve ✓');
   create domain code as text check (value <> '');
   create table samples (
@@ -135,7 +136,9 @@ describe('values under hostile database settings', () => {
       const text = write(columns.map((name) => row[name]));
       expect(streamed[index]?.json).toBe(`{"table":"samples","op":"insert","key":{"id":${row['id']}},"row":${text}}`);
     });
-    expect((await one(client, 'show timezone'))['TimeZone']).toBe('Asia/Kathmandu');
+    const plain = await connect(database.ownerUrl);
+    expect((await one(plain, 'show timezone'))['TimeZone']).toBe('Asia/Kathmandu');
+    await plain.end();
   });
 });
 

@@ -91,6 +91,10 @@ export function tail(options: TailOptions): Tail {
     onKeepalive: (lsn) => keepalives.push(lsn),
     log,
   });
+  // A stream that ends fails the test at once, with the reason.
+  const ended = stream.ended.then(() => Promise.reject(new Error('the stream was stopped')));
+  ended.catch(() => undefined);
+  const unlessEnded = <T>(waiting: Promise<T>): Promise<T> => Promise.race([waiting, ended]);
   return {
     transactions,
     keepalives,
@@ -100,17 +104,20 @@ export function tail(options: TailOptions): Tail {
       confirmed = lsn;
       stream.sendStatus();
     },
-    find: (find) => eventually(() => transactions.find(find), { says: 'the transaction is decoded', timeoutMs: 30_000 }),
+    find: (find) =>
+      unlessEnded(eventually(() => transactions.find(find), { says: 'the transaction is decoded', timeoutMs: 30_000 })),
     settle: async (client) => {
       const sequence = ++markers;
       const text = JSON.stringify({ term: 0, sequence, redis_ms: 0, sent_ms: 0 });
       await client.query(`select pg_logical_emit_message(true, 'clarin.heartbeat', $1)`, [text]);
-      const index = await eventually(
-        () => {
-          const found = transactions.findIndex((one) => one.heartbeat?.sequence === sequence);
-          return found < 0 ? undefined : found + 1;
-        },
-        { says: 'the marker is decoded', timeoutMs: 60_000 },
+      const index = await unlessEnded(
+        eventually(
+          () => {
+            const found = transactions.findIndex((one) => one.heartbeat?.sequence === sequence);
+            return found < 0 ? undefined : found + 1;
+          },
+          { says: 'the marker is decoded', timeoutMs: 60_000 },
+        ),
       );
       return transactions.splice(0, index).slice(0, -1);
     },

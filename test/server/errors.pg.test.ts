@@ -24,20 +24,33 @@ describe('refusals', () => {
       api.ask(one, 'GET', '/api//leads'),
       api.ask(one, 'DELETE', '/api/leads'),
       api.ask(undefined, 'GET', '/api/leads'),
-      api.ask(one, 'POST', '/api/tags', { body: '{"name":', headers: { 'content-type': 'application/json' } }),
-      api.ask(one, 'POST', '/api/tags', { body: 'name=x', headers: { 'content-type': 'text/plain' } }),
+      api.ask(one, 'POST', '/api/tags', {
+        body: '{"name":',
+        headers: { 'content-type': 'application/json' },
+      }),
+      api.ask(one, 'POST', '/api/tags', {
+        body: 'name=x',
+        headers: { 'content-type': 'text/plain' },
+      }),
       api.ask(one, 'POST', '/api/tags', { body: { name: 'x'.repeat(1024 * 1024) } }),
-      api.ask(one, 'POST', '/api/tags', { body: '{"name":"x","__proto__":{}}', headers: { 'content-type': 'application/json' } }),
+      api.ask(one, 'POST', '/api/tags', {
+        body: '{"name":"x","__proto__":{}}',
+        headers: { 'content-type': 'application/json' },
+      }),
     ]);
     expect(answers.map(({ status }) => status)).toEqual([404, 404, 404, 401, 400, 400, 413, 400]);
     for (const { body, headers } of answers) {
-      expect(Object.keys(body).filter((name) => !['error', 'code', 'details'].includes(name))).toEqual([]);
+      expect(
+        Object.keys(body).filter((name) => !['error', 'code', 'details'].includes(name)),
+      ).toEqual([]);
       expect(headers['x-request-id']).toBeDefined();
     }
   });
 
   test('name every field that is wrong', async () => {
-    const { status, body } = await api.ask(one, 'POST', '/api/leads', { body: { title: '', value: -1, currency: 'dollar' } });
+    const { status, body } = await api.ask(one, 'POST', '/api/leads', {
+      body: { title: '', value: -1, currency: 'dollar' },
+    });
     expect(status).toBe(400);
     const fields = body.details.fields.map(({ field }: { field: string }) => field).toSorted();
     expect(fields).toEqual(['body.contact_id', 'body.currency', 'body.title', 'body.value']);
@@ -45,10 +58,15 @@ describe('refusals', () => {
 
   test('of ours say nothing of our insides, and are logged once with the request and without secrets', async () => {
     const lines: string[] = [];
-    const sink = new Writable({ write: (chunk, _encoding, done) => (lines.push(String(chunk)), done()) });
+    const sink = new Writable({
+      write: (chunk, _encoding, done) => (lines.push(String(chunk)), done()),
+    });
     const log = pino({ level: 'info' }, sink);
     const { config, cache, metrics, database } = api;
-    const broken = { ...database, query: () => Promise.reject(new Error('secret insides of ours')) };
+    const broken = {
+      ...database,
+      query: () => Promise.reject(new Error('secret insides of ours')),
+    };
     const app = await buildApp({ config, cache, metrics, log, database: broken });
     const answer = await app.inject({
       method: 'GET',
@@ -57,18 +75,39 @@ describe('refusals', () => {
     });
     await app.close();
     expect(answer.statusCode).toBe(500);
-    expect(answer.json()).toEqual({ error: 'internal error', code: 'internal', details: { request_id: 'req-1' } });
+    expect(answer.json()).toEqual({
+      error: 'internal error',
+      code: 'internal',
+      details: { request_id: 'req-1' },
+    });
     expect(lines).toHaveLength(1);
-    expect(JSON.parse(lines[0] ?? '{}')).toMatchObject({ request: 'req-1', account: one.accountId, code: 'internal' });
+    expect(JSON.parse(lines[0] ?? '{}')).toMatchObject({
+      request: 'req-1',
+      account: one.accountId,
+      code: 'internal',
+    });
     expect(lines[0]).not.toContain(one.token);
   });
 
   test('of a database that is away are 503 with Retry-After', async () => {
     const { config, cache, metrics, database, app: whole } = api;
     expect(whole).toBeDefined();
-    const away = { ...database, query: () => Promise.reject(new ClarinError('unavailable', 'connect ECONNREFUSED 10.0.0.1')) };
-    const app = await buildApp({ config, cache, metrics, log: pino({ level: 'silent' }), database: away });
-    const answer = await app.inject({ method: 'GET', url: '/api/leads', headers: { authorization: `Bearer ${one.token}` } });
+    const away = {
+      ...database,
+      query: () => Promise.reject(new ClarinError('unavailable', 'connect ECONNREFUSED 10.0.0.1')),
+    };
+    const app = await buildApp({
+      config,
+      cache,
+      metrics,
+      log: pino({ level: 'silent' }),
+      database: away,
+    });
+    const answer = await app.inject({
+      method: 'GET',
+      url: '/api/leads',
+      headers: { authorization: `Bearer ${one.token}` },
+    });
     await app.close();
     expect(answer.statusCode).toBe(503);
     expect(answer.headers['retry-after']).toBe('1');
@@ -78,7 +117,9 @@ describe('refusals', () => {
 
 describe('requests', () => {
   test('keep a sane id of their caller and get one otherwise', async () => {
-    const kept = await api.ask(one, 'GET', '/health/live', { headers: { 'x-request-id': 'abc-1.2:3' } });
+    const kept = await api.ask(one, 'GET', '/health/live', {
+      headers: { 'x-request-id': 'abc-1.2:3' },
+    });
     expect(kept.headers['x-request-id']).toBe('abc-1.2:3');
     const given = await api.ask(one, 'GET', '/health/live', { headers: { 'x-request-id': 'a b' } });
     expect(given.headers['x-request-id']).toMatch(/^[0-9a-f-]{36}$/);
@@ -86,7 +127,9 @@ describe('requests', () => {
 
   test('of allowed pages elsewhere are allowed, of others not', async () => {
     const preflight = (origin: string) =>
-      api.ask(undefined, 'OPTIONS', '/api/leads', { headers: { origin, 'access-control-request-method': 'POST' } });
+      api.ask(undefined, 'OPTIONS', '/api/leads', {
+        headers: { origin, 'access-control-request-method': 'POST' },
+      });
     const allowed = await preflight('https://app.example');
     expect(allowed.status).toBe(204);
     expect(allowed.headers['access-control-allow-origin']).toBe('https://app.example');
@@ -99,14 +142,18 @@ describe('requests', () => {
     const limited = await startTestApi({ environment: { RATE_LIMIT_PER_MINUTE: '5' } });
     const caller = await limited.account('limited');
     const other = { token: await limited.tokenOf(caller) };
-    for (let i = 0; i < 5; i++) expect((await limited.ask(caller, 'GET', '/api/tags')).status).toBe(200);
+    for (let i = 0; i < 5; i++)
+      expect((await limited.ask(caller, 'GET', '/api/tags')).status).toBe(200);
     const refused = await limited.ask(caller, 'GET', '/api/tags');
     expect(refused.status).toBe(429);
     expect(refused.body.code).toBe('rate_limited');
     expect(Number(refused.headers['retry-after'])).toBeGreaterThan(0);
     expect((await limited.ask(other, 'GET', '/api/tags')).status).toBe(200);
-    for (let i = 0; i < 6; i++) await limited.ask(undefined, 'GET', '/nowhere', { remoteAddress: '10.1.1.1' });
-    expect((await limited.ask(undefined, 'GET', '/nowhere', { remoteAddress: '10.1.1.1' })).status).toBe(429);
+    for (let i = 0; i < 6; i++)
+      await limited.ask(undefined, 'GET', '/nowhere', { remoteAddress: '10.1.1.1' });
+    expect(
+      (await limited.ask(undefined, 'GET', '/nowhere', { remoteAddress: '10.1.1.1' })).status,
+    ).toBe(429);
   });
 
   test('a caller who hangs up cancels its statement', async () => {
@@ -126,9 +173,14 @@ describe('requests', () => {
             and datname = current_database()`);
         return Number(rows[0]?.['n']);
       };
-      await eventually(async () => expect(await waiting()).toBe(1), { says: 'the update waits for the lock' });
+      await eventually(async () => expect(await waiting()).toBe(1), {
+        says: 'the update waits for the lock',
+      });
       socket.destroy();
-      await eventually(async () => expect(await waiting()).toBe(0), { says: 'the update is cancelled' });
+      await eventually(async () => expect(await waiting()).toBe(0), {
+        says: 'the update is cancelled, long before its lock timeout',
+        timeoutMs: 3_000,
+      });
     });
     const read = await api.ask(one, 'GET', `/api/tags/${one.tagIds[0]}`);
     expect(read.body.data.name).not.toBe('never written');

@@ -16,7 +16,9 @@ const post = (key: string, name: string, caller = one) =>
   api.ask(caller, 'POST', '/api/tags', { body: { name }, headers: { 'idempotency-key': key } });
 
 async function countTags(name: string): Promise<number> {
-  const rows = await api.owner.query(sql`select count(*) as n from public.tags where name = ${name}`);
+  const rows = await api.owner.query(
+    sql`select count(*) as n from public.tags where name = ${name}`,
+  );
   return Number(rows[0]?.['n']);
 }
 
@@ -50,7 +52,9 @@ test('concurrent duplicates wait for the first and are answered like it', async 
   const answers = await Promise.all(Array.from({ length: 6 }, () => post('key-3', 'together')));
   expect(new Set(answers.map(({ text }) => text)).size).toBe(1);
   expect(answers.map(({ status }) => status)).toEqual([201, 201, 201, 201, 201, 201]);
-  expect(answers.filter(({ headers }) => headers['idempotency-replayed'] === 'true')).toHaveLength(5);
+  expect(answers.filter(({ headers }) => headers['idempotency-replayed'] === 'true')).toHaveLength(
+    5,
+  );
   expect(await countTags('together')).toBe(1);
 });
 
@@ -86,11 +90,23 @@ test('a key that is none is refused', async () => {
 });
 
 test('what is kept of a request with a password is not open to guessing', async () => {
-  const [role] = await api.owner.query(sql`select id from public.roles where account_id = ${one.accountId} and name = 'Agent'`);
-  const body = { username: 'kept', display_name: 'Kept', password: 'hunter2 hunter2', role_id: Number(role?.['id']) };
-  const created = await api.ask(one, 'POST', '/api/users', { body, headers: { 'idempotency-key': 'key-8' } });
+  const [role] = await api.owner.query(
+    sql`select id from public.roles where account_id = ${one.accountId} and name = 'Agent'`,
+  );
+  const body = {
+    username: 'kept',
+    display_name: 'Kept',
+    password: 'hunter2 hunter2',
+    role_id: Number(role?.['id']),
+  };
+  const created = await api.ask(one, 'POST', '/api/users', {
+    body,
+    headers: { 'idempotency-key': 'key-8' },
+  });
   expect(created.status).toBe(201);
-  const rows = await api.owner.query(sql`select request_hash, body from private.idempotency_keys where key = 'key-8'`);
+  const rows = await api.owner.query(
+    sql`select request_hash, body from private.idempotency_keys where key = 'key-8'`,
+  );
   expect(rows[0]?.['request_hash']).toMatch(/^[0-9a-f]{64}$/);
   expect(rows[0]?.['body']).not.toContain('hunter2');
 });

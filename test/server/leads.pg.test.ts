@@ -14,18 +14,26 @@ beforeAll(async () => {
 });
 
 beforeEach(async () => {
-  const created = await api.ask(one, 'POST', '/api/leads', { body: { title: 'A lead', contact_id: one.contactIds[0] } });
+  const created = await api.ask(one, 'POST', '/api/leads', {
+    body: { title: 'A lead', contact_id: one.contactIds[0] },
+  });
   id = created.body.data.id;
 });
 
-const step = (name: string, body?: object, lead = id) => api.ask(one, 'POST', `/api/leads/${lead}/${name}`, { body });
+const step = (name: string, body?: object, lead = id) =>
+  api.ask(one, 'POST', `/api/leads/${lead}/${name}`, { body });
 const get = (lead = id) => api.ask(one, 'GET', `/api/leads/${lead}`);
 
 describe('one lead', () => {
   test('moves to a stage, its status with it', async () => {
     const moved = await step('stage', { stage_id: one.stages.won, position: 3.5 });
     expect(moved.status).toBe(200);
-    expect(moved.body.data).toMatchObject({ stage_id: one.stages.won, status: 'won', position: 3.5, stage: { type: 'won' } });
+    expect(moved.body.data).toMatchObject({
+      stage_id: one.stages.won,
+      status: 'won',
+      position: 3.5,
+      stage: { type: 'won' },
+    });
     expect((await get()).text).toBe(moved.text);
     const back = await step('stage', { stage_id: one.stages.active[0] });
     expect(back.body.data).toMatchObject({ status: 'open' });
@@ -39,7 +47,11 @@ describe('one lead', () => {
 
   test('is won or lost, with a reason', async () => {
     const lost = await step('lost', { reason: 'too dear' });
-    expect(lost.body.data).toMatchObject({ status: 'lost', close_reason: 'too dear', stage_id: one.stages.lost });
+    expect(lost.body.data).toMatchObject({
+      status: 'lost',
+      close_reason: 'too dear',
+      stage_id: one.stages.lost,
+    });
     const won = await step('won');
     expect(won.body.data).toMatchObject({ status: 'won', stage_id: one.stages.won });
     expect((await step('won', {}, two.leadIds[0])).status).toBe(404);
@@ -75,9 +87,13 @@ describe('one lead', () => {
   test('is not moved by who has seen an older one', async () => {
     const { headers } = await get();
     await step('stage', { stage_id: one.stages.active[1] });
-    const late = await api.ask(one, 'POST', `/api/leads/${id}/won`, { headers: { 'if-match': headers['etag'] ?? '' } });
+    const late = await api.ask(one, 'POST', `/api/leads/${id}/won`, {
+      headers: { 'if-match': headers['etag'] ?? '' },
+    });
     expect(late.status).toBe(412);
-    const trash = await api.ask(one, 'DELETE', `/api/leads/${id}`, { headers: { 'if-match': headers['etag'] ?? '' } });
+    const trash = await api.ask(one, 'DELETE', `/api/leads/${id}`, {
+      headers: { 'if-match': headers['etag'] ?? '' },
+    });
     expect(trash.status).toBe(412);
   });
 });
@@ -89,9 +105,15 @@ describe('the board', () => {
     expect(board.body.data.pipeline_id).toBe(one.pipelineId);
     expect(board.body.data.stages).toHaveLength(6);
     for (const stage of board.body.data.stages) expect(stage.leads.length).toBeLessThanOrEqual(2);
-    const named = await api.ask(one, 'GET', `/api/leads/board?limit=2&pipeline_id=${one.pipelineId}`);
+    const named = await api.ask(
+      one,
+      'GET',
+      `/api/leads/board?limit=2&pipeline_id=${one.pipelineId}`,
+    );
     expect(named.text).toBe(board.text);
-    expect((await api.ask(one, 'GET', `/api/leads/board?pipeline_id=${two.pipelineId}`)).status).toBe(404);
+    expect(
+      (await api.ask(one, 'GET', `/api/leads/board?pipeline_id=${two.pipelineId}`)).status,
+    ).toBe(404);
     expect((await api.ask(one, 'GET', '/api/leads/board?limit=1000')).status).toBe(400);
   });
 });
@@ -110,15 +132,22 @@ describe('bulk', () => {
     expect(staged.body.data.matched).toBe(12);
     expect(staged.body.data.changed).toBe(10);
     expect(api.statements.filter((text) => text.includes('public.leads as lead'))).toHaveLength(1);
-    expect((await bulk({ action: 'stage', ids, stage_id: one.stages.won })).body.data.changed).toBe(0);
+    expect((await bulk({ action: 'stage', ids, stage_id: one.stages.won })).body.data.changed).toBe(
+      0,
+    );
     expect((await readLeads(one.leadIds)).every((lead) => lead['status'] === 'won')).toBe(true);
-    expect((await readLeads([two.leadIds[0] ?? 0]))[0]?.['stage_id']).not.toBe(String(one.stages.won));
+    expect((await readLeads([two.leadIds[0] ?? 0]))[0]?.['stage_id']).not.toBe(
+      String(one.stages.won),
+    );
   });
 
   test('does every action it offers', async () => {
     const ids = one.leadIds.slice(0, 3);
     const actions: [object, (lead: Record<string, string | null>) => boolean][] = [
-      [{ action: 'assign', assigned_to: one.userId }, (lead) => lead['assigned_to'] === String(one.userId)],
+      [
+        { action: 'assign', assigned_to: one.userId },
+        (lead) => lead['assigned_to'] === String(one.userId),
+      ],
       [{ action: 'assign', assigned_to: null }, (lead) => lead['assigned_to'] === null],
       [{ action: 'archive' }, (lead) => lead['archived_at'] !== null],
       [{ action: 'unarchive' }, (lead) => lead['archived_at'] === null],
@@ -131,11 +160,20 @@ describe('bulk', () => {
       expect((await readLeads(ids)).every(isDone)).toBe(true);
     }
     expect((await bulk({ action: 'untag', ids, tag_ids: one.tagIds })).status).toBe(200);
-    expect((await bulk({ action: 'tag', ids, tag_ids: one.tagIds.slice(0, 2) })).body.data).toEqual({ matched: 3, changed: 6 });
-    expect((await bulk({ action: 'tag', ids, tag_ids: one.tagIds.slice(0, 2) })).body.data.changed).toBe(0);
-    expect((await bulk({ action: 'untag', ids, tag_ids: one.tagIds.slice(0, 1) })).body.data.changed).toBe(3);
+    expect((await bulk({ action: 'tag', ids, tag_ids: one.tagIds.slice(0, 2) })).body.data).toEqual(
+      { matched: 3, changed: 6 },
+    );
+    expect(
+      (await bulk({ action: 'tag', ids, tag_ids: one.tagIds.slice(0, 2) })).body.data.changed,
+    ).toBe(0);
+    expect(
+      (await bulk({ action: 'untag', ids, tag_ids: one.tagIds.slice(0, 1) })).body.data.changed,
+    ).toBe(3);
     const gone = [id];
-    expect((await bulk({ action: 'remove', ids: gone })).body.data).toEqual({ matched: 1, changed: 1 });
+    expect((await bulk({ action: 'remove', ids: gone })).body.data).toEqual({
+      matched: 1,
+      changed: 1,
+    });
     expect(await readLeads(gone)).toHaveLength(0);
   });
 
@@ -149,7 +187,10 @@ describe('bulk', () => {
       expect({ body, status: (await bulk(body)).status }).toEqual({ body, status: 422 });
     }
     expect((await bulk({ action: 'archive', ids: [] })).status).toBe(400);
-    expect((await bulk({ action: 'archive', ids: Array.from({ length: 10_001 }, (_, n) => n + 1) })).status).toBe(400);
+    expect(
+      (await bulk({ action: 'archive', ids: Array.from({ length: 10_001 }, (_, n) => n + 1) }))
+        .status,
+    ).toBe(400);
     expect((await bulk({ action: 'explode', ids })).status).toBe(400);
   });
 
@@ -185,6 +226,8 @@ describe('tags', () => {
     const caller = { token: await api.tokenOf(one, ['tags', 'contacts']) };
     const path = `/api/tags/${one.tagIds[0]}/assign`;
     expect((await api.ask(caller, 'POST', path, { body: { leads: [id] } })).status).toBe(403);
-    expect((await api.ask(caller, 'POST', path, { body: { contacts: [one.contactIds[0]] } })).status).toBe(200);
+    expect(
+      (await api.ask(caller, 'POST', path, { body: { contacts: [one.contactIds[0]] } })).status,
+    ).toBe(200);
   });
 });

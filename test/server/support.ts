@@ -1,4 +1,4 @@
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import { afterAll } from 'vitest';
 import type { App } from '../../server/api/context.ts';
 import { buildApp } from '../../server/api/app.ts';
@@ -25,7 +25,7 @@ export type Answer = {
   // oxlint-disable-next-line no-explicit-any
   readonly body: any;
 };
-export type Ask = { body?: unknown; headers?: Record<string, string>; remoteAddress?: string };
+type Ask = { body?: unknown; headers?: Record<string, string>; remoteAddress?: string };
 
 export type TestApi = {
   readonly app: App;
@@ -39,14 +39,24 @@ export type TestApi = {
   /** Texts of the statements the API has run since `statements.length = 0`, but for begin and commit. */
   readonly statements: string[];
   account(slug: string): Promise<Caller>;
-  tokenOf(account: { accountId: number; userId: number }, role?: readonly string[]): Promise<string>;
-  ask(caller: { token: string } | undefined, method: string, path: string, ask?: Ask): Promise<Answer>;
+  tokenOf(
+    account: { accountId: number; userId: number },
+    role?: readonly string[],
+  ): Promise<string>;
+  ask(
+    caller: { token: string } | undefined,
+    method: string,
+    path: string,
+    ask?: Ask,
+  ): Promise<Answer>;
 };
 
 let spaces = 0;
 
 /** The API on a database of its own, with everything it is in production but the sockets. Ends with the test file. */
-export async function startTestApi(options: { redisUrl?: string; environment?: Record<string, string> } = {}): Promise<TestApi> {
+export async function startTestApi(
+  options: { redisUrl?: string; environment?: Record<string, string> } = {},
+): Promise<TestApi> {
   const db = await createTestDatabase();
   const config = readConfig({
     DATABASE_URL: db.url,
@@ -98,16 +108,15 @@ export async function startTestApi(options: { redisUrl?: string; environment?: R
       const fixture = await createAccount(owner, slug);
       return { ...fixture, token: await tokenOf(fixture) };
     },
-    ask: (caller, method, path, ask) => inject(app, caller?.token, method, path, ask),
+    ask: (caller, method, path, ask) => inject(app, { ...ask, token: caller?.token, method, path }),
   };
 }
 
+type Injected = Ask & { token: string | undefined; method: string; path: string };
+
 async function inject(
   app: App,
-  token: string | undefined,
-  method: string,
-  path: string,
-  { body, headers, remoteAddress }: Ask = {},
+  { token, method, path, body, headers, remoteAddress }: Injected,
 ): Promise<Answer> {
   const answer = await app.inject({
     method: method as 'GET',
@@ -150,7 +159,11 @@ function counting(database: Database, statements: string[]): Database {
 let members = 0;
 
 /** A member of the account with a role of these permissions; gives the user's id. */
-export async function createMember(owner: Database, accountId: number, permissions: readonly string[]): Promise<number> {
+async function createMember(
+  owner: Database,
+  accountId: number,
+  permissions: readonly string[],
+): Promise<number> {
   const name = `member-${process.pid}-${members++}`;
   const [user] = await owner.query(sql`
     with role as (
@@ -177,4 +190,9 @@ export async function givePassword(owner: Database, userId: number): Promise<str
   const [user] = await owner.query(sql`
     update public.users set password_hash = ${await passwordHash} where id = ${userId} returning username`);
   return user?.['username'] ?? '';
+}
+
+/** Status codes in ascending order: of concurrent requests nobody knows who is first. */
+export function statusesOf(answers: readonly Answer[]): number[] {
+  return answers.map(({ status }) => status).toSorted((left, right) => left - right);
 }

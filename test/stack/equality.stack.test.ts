@@ -50,7 +50,7 @@ describe('a row in the feed', () => {
     const model = await startModel(stack, truth, account, [{ table: 'contacts' }]);
     const before = model.texts.length;
     const [row] = await stack.sql(
-      `insert into contacts (account_id, name, notes, age, is_group, custom_fields, do_not_contact_at, created_at)
+      `insert into contacts (account_id, name, notes, age, do_not_contact, custom_fields, do_not_contact_at, created_at)
        values ($1, $2, $2, 41, true, jsonb_build_object('text', $2::text, 'none', null, 'n', 1.50),
          '2024-02-29 23:59:59.000001+05:45', '0099-01-01 00:00:00+00') returning id`,
       [account.id, text],

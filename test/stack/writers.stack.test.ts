@@ -61,8 +61,8 @@ describe('every kind of writer', () => {
       `delete from leads where id = ${two}`,
     ]);
     await untilEqual(model, truth, account.id);
-    const commit = model.commits.find((found) => found.changes.length === 4);
-    expect(commit?.changes.map((change) => change.op)).toEqual(['update', 'update', 'update', 'delete']);
+    const operations = model.commits.at(-1)?.changes.map((change) => change.op);
+    expect(operations).toEqual(['update', 'update', 'update', 'delete']);
     await expectFresh();
   });
 
@@ -142,12 +142,25 @@ describe('every kind of writer', () => {
     expect(JSON.stringify(commits)).not.toMatch(/never|not kept/);
   });
 
-  it('[R3] a prepared transaction comes when it is committed', async () => {
-    const [id] = await addLeads(stack, account, 1);
+  it('[R3] a prepared transaction comes when it is committed, and in its place', async () => {
+    const [one, two] = await addLeads(stack, account, 2);
     await untilEqual(model, truth, account.id);
     const before = model.commits.length;
-    await stack.transaction([`update leads set title = 'prepared' where id = ${id}`], 'commit');
-    await eventually(() => model.commits.length === before + 1);
+    const client = new pg.Client({ connectionString: stack.database.ownerUrl });
+    await client.connect();
+    try {
+      await client.query('begin');
+      await client.query(`update leads set title = 'prepared' where id = ${one}`);
+      await client.query(`prepare transaction 'held'`);
+      await stack.sql(`update leads set title = 'meanwhile' where id = ${two}`);
+      await eventually(() => model.commits.length === before + 1);
+      await client.query(`commit prepared 'held'`);
+    } finally {
+      await client.end();
+    }
+    await eventually(() => model.commits.length === before + 2);
+    const titles = model.commits.slice(before).map((commit) => commit.changes[0]);
+    expect(titles).toMatchObject([{ row: { title: 'meanwhile' } }, { row: { title: 'prepared' } }]);
   });
 
   it('[R8] TRUNCATE empties every account, in its copy and in its lists', async () => {
@@ -168,16 +181,20 @@ describe('every kind of writer', () => {
 /** COPY ... FROM STDIN over the driver's connection, without another package. */
 async function copyTags(client: pg.Client, accountId: number, count: number): Promise<void> {
   const rows = Array.from({ length: count }, (_, n) => `${accountId}\tcopied ${n}\n`).join('');
-  const { connection } = client as unknown as {
-    connection: {
-      once(event: 'copyInResponse', listener: () => void): void;
+  type Copy = pg.Query & {
+    handleCopyInResponse: (connection: {
       sendCopyFromChunk(chunk: Buffer): void;
       endCopyFrom(): void;
-    };
+    }) => void;
   };
-  connection.once('copyInResponse', () => {
+  const copy = new pg.Query('copy tags (account_id, name) from stdin') as Copy;
+  copy.handleCopyInResponse = (connection) => {
     connection.sendCopyFromChunk(Buffer.from(rows));
     connection.endCopyFrom();
+  };
+  await new Promise<void>((resolve, reject) => {
+    copy.on('end', () => resolve());
+    copy.on('error', reject);
+    client.query(copy);
   });
-  await client.query({ text: 'copy tags (account_id, name) from stdin' });
 }

@@ -1,8 +1,8 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 /** Ends a process and its direct children with SIGKILL. Children are known on Linux; elsewhere they notice. */
 export function endChildren(pid: number): void {
-  const children = childrenOf(pid);
+  const children = findChildren(pid).map((child) => child.pid);
   for (const each of [pid, ...children]) {
     try {
       process.kill(each, 'SIGKILL');
@@ -12,15 +12,19 @@ export function endChildren(pid: number): void {
   }
 }
 
-function childrenOf(pid: number): number[] {
+/** Direct children with their command lines. Linux only; elsewhere none. */
+export function findChildren(pid: number): { pid: number; command: string }[] {
   try {
     return readdirSync('/proc')
-      .filter((name) => /^\d+$/.test(name))
-      .map(Number)
-      .filter((each) => parentOf(each) === pid);
+      .filter((name) => /^\d+$/.test(name) && parentOf(Number(name)) === pid)
+      .map((name) => ({ pid: Number(name), command: commandOf(name) }));
   } catch {
     return [];
   }
+}
+
+function commandOf(name: string): string {
+  return readFileSync(`/proc/${name}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
 }
 
 function parentOf(pid: number): number | undefined {
@@ -36,7 +40,15 @@ function parentOf(pid: number): number | undefined {
 /** Every process started by a test says so in its environment, inherited from the test run. */
 export const RUN_MARK = 'CLARIN_TEST_RUN';
 
-/** Processes that carry the mark of this run, apart from vitest's own. Linux only; elsewhere none. */
+/** Where a run keeps its files: `<somewhere>/clarin-test-<process id of vitest>-...`. */
+export function runDirectoryPrefix(pid: number): string {
+  return `clarin-test-${pid}-`;
+}
+
+/**
+ * What outlived this run: processes that carry its mark, and servers (they get an environment of their own) that
+ * work in its directory. Not vitest's own. Linux only; elsewhere none.
+ */
 export function findLeaked(mark: string): { pid: number; command: string }[] {
   let names: string[];
   try {
@@ -47,11 +59,13 @@ export function findLeaked(mark: string): { pid: number; command: string }[] {
   return names.flatMap((name) => {
     if (Number(name) === process.pid) return [];
     try {
-      const environment = readFileSync(`/proc/${name}/environ`, 'utf8').split('\0');
-      if (!environment.includes(`${RUN_MARK}=${mark}`)) return [];
-      const command = readFileSync(`/proc/${name}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
+      const isMarked = readFileSync(`/proc/${name}/environ`, 'utf8').includes(`${RUN_MARK}=${mark}`);
+      const isInside = readlinkSync(`/proc/${name}/cwd`).includes(runDirectoryPrefix(process.pid));
+      const command = commandOf(name);
+      // Zombies have no command.
       const isOurs = command === '' || /vitest|esbuild/.test(command);
-      return isOurs ? [] : [{ pid: Number(name), command: command.slice(0, 120) }];
+      if ((!isMarked && !isInside) || isOurs) return [];
+      return [{ pid: Number(name), command: command.slice(0, 120) }];
     } catch {
       // Of another user, or gone.
       return [];

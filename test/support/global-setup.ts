@@ -7,12 +7,12 @@ import type { TestProject } from 'vitest/node';
 import { startEmbeddedPostgres, type PostgresOptions } from '../../platform/services/embedded-postgres.ts';
 import { findFreePort } from '../../platform/services/ports.ts';
 import { findPostgresBinaries } from '../../platform/services/postgres-binaries.ts';
-import { isAlive } from '../../platform/services/processes.ts';
+import { isAlive, type ServiceUser } from '../../platform/services/processes.ts';
 import { findRedis, type RedisBinary } from '../../platform/services/redis-binary.ts';
 import { startRedisServer } from '../../platform/services/redis-server.ts';
-import { findServiceUser } from '../../platform/services/service-user.ts';
+import { canEnter, findServiceUser } from '../../platform/services/service-user.ts';
 import { startWatchdog } from '../../platform/services/watchdog.ts';
-import { RUN_MARK } from './children.ts';
+import { RUN_MARK, runDirectoryPrefix } from './children.ts';
 import { startContainers } from './containers.ts';
 import { prepareTemplate } from './databases.ts';
 
@@ -62,6 +62,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
 const SETTINGS = {
   max_connections: '200',
   max_replication_slots: '50',
+  max_prepared_transactions: '10',
   max_wal_senders: '50',
   fsync: 'off',
   full_page_writes: 'off',
@@ -69,11 +70,13 @@ const SETTINGS = {
 
 async function startServices(): Promise<Services> {
   process.env[RUN_MARK] ??= randomUUID();
-  removeForgotten();
-  const runDirectory = await mkdtemp(join(tmpdir(), `clarin-test-${process.pid}-`));
+  const user = await findServiceUser();
+  const parent = await findParent(user);
+  removeForgotten(parent);
+  const runDirectory = await mkdtemp(join(parent, runDirectoryPrefix(process.pid)));
   await chmod(runDirectory, 0o755);
   const conf = await readFile(new URL('../../postgres.conf', import.meta.url), 'utf8');
-  const base = await findBase(conf, runDirectory);
+  const base = await findBase({ conf, runDirectory, user });
   const redisBinary = await findRedis({
     environment: process.env,
     cacheDirectory: join(cacheDirectory(), 'cache'),
@@ -99,8 +102,15 @@ async function startServices(): Promise<Services> {
   };
 }
 
-async function findBase(conf: string, runDirectory: string): Promise<PostgresBase> {
-  const user = await findServiceUser();
+/** Some systems give root a temporary directory that nobody else can enter. */
+async function findParent(user: ServiceUser | undefined): Promise<string> {
+  for (const directory of [tmpdir(), '/var/tmp']) if (await canEnter(directory, user)) return directory;
+  return tmpdir();
+}
+
+type BaseOptions = { conf: string; runDirectory: string; user: ServiceUser | undefined };
+
+async function findBase({ conf, runDirectory, user }: BaseOptions): Promise<PostgresBase> {
   const given = process.env['PG_BIN'] || undefined;
   const cache = join(runDirectory, 'cache');
   await mkdir(cache);
@@ -153,10 +163,10 @@ async function startOwn({ base, redisBinary, runDirectory }: Place, urls: Urls) 
 }
 
 /** Directories of runs that were killed. */
-function removeForgotten(): void {
-  for (const name of readdirSync(tmpdir())) {
+function removeForgotten(parent: string): void {
+  for (const name of readdirSync(parent)) {
     const pid = /^clarin-test-(\d+)-/.exec(name)?.[1];
-    const directory = join(tmpdir(), name);
+    const directory = join(parent, name);
     if (pid === undefined || isAlive(Number(pid)) || !existsSync(directory)) continue;
     rmSync(directory, { recursive: true, force: true });
   }

@@ -31,6 +31,8 @@ type Options = {
   parameters?: readonly string[];
   /** What to wait for before it is returned. Default `ready`; `nothing` for commands that end by themselves. */
   until?: 'live' | 'ready' | 'nothing';
+  /** Another copy of the program than this checkout's. */
+  program?: string;
 };
 
 const PORTS: Partial<Record<Role, string>> = {
@@ -46,12 +48,12 @@ const PROGRAM = fileURLToPath(new URL('../../bin/clarin.mjs', import.meta.url));
 export async function spawnRole(
   role: Role,
   environment: Readonly<Record<string, string | undefined>>,
-  { parameters = [], until = 'ready' }: Options = {},
+  { parameters = [], until = 'ready', program = PROGRAM }: Options = {},
 ): Promise<RunningRole> {
   const variable = PORTS[role];
   const given = variable === undefined ? undefined : environment[variable];
   const port = given === undefined ? await findFreePort() : Number(given);
-  const child = spawn(process.execPath, [PROGRAM, role, ...parameters], {
+  const child = spawn(process.execPath, [program, role, ...parameters], {
     env: {
       ...inherited(),
       ...(variable !== undefined && { [variable]: String(port) }),

@@ -33,12 +33,16 @@ export function checkDatabase(database: Database): Promise<HealthCheck> {
   return bounded('database', async () => {
     await database.query(sql`select 1 as one`);
     const { waiting } = database.stats();
-    return { name: 'database', ok: true, says: waiting === 0 ? 'answers' : `answers; ${waiting} requests wait for a connection` };
+    return {
+      name: 'database',
+      ok: true,
+      says: waiting === 0 ? 'answers' : `answers; ${waiting} requests wait for a connection`,
+    };
   });
 }
 
 /** Pure: what the liveness lease means, in words. */
-export function judgeLease(isLive: boolean): HealthCheck {
+function judgeLease(isLive: boolean): HealthCheck {
   const says = isLive
     ? 'heartbeats come back through the WAL'
     : 'no heartbeat has come back for 3 s: is the replicator running? Reads bypass the cache until it is';
@@ -49,10 +53,16 @@ export function judgeLease(isLive: boolean): HealthCheck {
 async function bounded(name: string, check: () => Promise<HealthCheck>): Promise<HealthCheck> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<HealthCheck>((resolve) => {
-    timer = setTimeout(() => resolve({ name, ok: false, says: 'does not answer in time' }), CHECK_MS_MAX);
+    timer = setTimeout(
+      () => resolve({ name, ok: false, says: 'does not answer in time' }),
+      CHECK_MS_MAX,
+    );
   });
   try {
-    return await Promise.race([check().catch(() => ({ name, ok: false, says: 'is not reachable' })), late]);
+    return await Promise.race([
+      check().catch(() => ({ name, ok: false, says: 'is not reachable' })),
+      late,
+    ]);
   } finally {
     clearTimeout(timer);
   }

@@ -14,12 +14,17 @@ const tags = ['ops'];
 
 /** For probes, Prometheus and people with the ops permission. */
 export function registerOpsRoutes(app: App, context: Context, redis: Redis | undefined): void {
-  const { config, database, cache, metrics } = context;
+  const { config, database, cache } = context;
   app.get(
     '/health/live',
     {
       config: { access: 'public', rateLimit: false },
-      schema: { tags, summary: 'The process runs', security: [], response: answers(200, z.object({ status: z.literal('green') })) },
+      schema: {
+        tags,
+        summary: 'The process runs',
+        security: [],
+        response: answers(200, z.object({ status: z.literal('green') })),
+      },
     },
     (_request, reply) => reply.type(JSON_TYPE).send('{"status":"green"}'),
   );
@@ -36,14 +41,26 @@ export function registerOpsRoutes(app: App, context: Context, redis: Redis | und
     },
     async (_request, reply) => {
       const judged = await checkHealth({ database, cache, redis, slot: config.slot });
-      return reply.code(judged.status === 'green' ? 200 : 503).send({ ...judged, checks: [...judged.checks] });
+      return reply
+        .code(judged.status === 'green' ? 200 : 503)
+        .send({ ...judged, checks: [...judged.checks] });
     },
   );
+  registerMetricsRoute(app, context);
+  registerSlotsRoute(app, context);
+}
+
+function registerMetricsRoute(app: App, { database, metrics }: Context): void {
   app.get(
     '/metrics',
     {
       config: { access: 'public', rateLimit: false },
-      schema: { tags, summary: 'Prometheus metrics', security: [], response: { 200: { content: { 'text/plain': { schema: z.string() } } } } },
+      schema: {
+        tags,
+        summary: 'Prometheus metrics',
+        security: [],
+        response: { 200: { content: { 'text/plain': { schema: z.string() } } } },
+      },
     },
     async (_request, reply) => {
       const { total, idle, waiting } = database.stats();
@@ -53,6 +70,9 @@ export function registerOpsRoutes(app: App, context: Context, redis: Redis | und
       return reply.type(metrics.registry.contentType).send(await metrics.registry.metrics());
     },
   );
+}
+
+function registerSlotsRoute(app: App, { config, database, cache, now }: Context): void {
   const rate = new WalRate();
   app.get(
     '/ops/slots',
@@ -66,7 +86,12 @@ export function registerOpsRoutes(app: App, context: Context, redis: Redis | und
     },
     async (_request, reply) => {
       const isLive = await cache.isLive();
-      const data = await describeSlots(database, { slot: config.slot, rate, nowMs: context.now(), isLive });
+      const data = await describeSlots(database, {
+        slot: config.slot,
+        rate,
+        nowMs: now(),
+        isLive,
+      });
       return reply.type(JSON_TYPE).send(JSON.stringify({ data }));
     },
   );

@@ -15,7 +15,8 @@ export class WalRate {
 
   /** Bytes of WAL per second since the oldest remembered look; undefined at the first one. */
   measure(sample: Sample): number | undefined {
-    while (this.#samples[0] && sample.atMs - this.#samples[0].atMs > WINDOW_MS) this.#samples.shift();
+    while (this.#samples[0] && sample.atMs - this.#samples[0].atMs > WINDOW_MS)
+      this.#samples.shift();
     const oldest = this.#samples[0];
     const newest = this.#samples.at(-1);
     if (!newest || sample.atMs - newest.atMs >= WINDOW_MS_MIN) this.#samples.push(sample);
@@ -25,8 +26,12 @@ export class WalRate {
 }
 
 /** Pure: seconds until the WAL budget is spent at this rate; undefined without a budget or a rate. */
-export function secondsOfBudget(safeWalBytes: number | null, bytesPerSecond: number | undefined): number | undefined {
-  if (safeWalBytes === null || bytesPerSecond === undefined || bytesPerSecond <= 0) return undefined;
+export function secondsOfBudget(
+  safeWalBytes: number | null,
+  bytesPerSecond: number | undefined,
+): number | undefined {
+  if (safeWalBytes === null || bytesPerSecond === undefined || bytesPerSecond <= 0)
+    return undefined;
   return Math.floor(safeWalBytes / bytesPerSecond);
 }
 
@@ -39,8 +44,17 @@ export async function describeSlots(
   const { ok, says } = judgeSlot(status);
   if (!status) return [{ name: options.slot, ok, says }];
   const bytesPerSecond = options.rate.measure({ atMs: options.nowMs, lsn: status.currentLsn });
-  const holder = status.activePid === undefined ? undefined : await readHolder(db, status.activePid);
-  return [{ ...describe(status, bytesPerSecond), ok, says, is_feed_live: options.isLive, ...(holder && { holder }) }];
+  const holder =
+    status.activePid === undefined ? undefined : await readHolder(db, status.activePid);
+  return [
+    {
+      ...describe(status, bytesPerSecond),
+      ok,
+      says,
+      is_feed_live: options.isLive,
+      ...(holder && { holder }),
+    },
+  ];
 }
 
 function describe(status: SlotStatus, bytesPerSecond: number | undefined): Record<string, unknown> {
@@ -58,10 +72,13 @@ function describe(status: SlotStatus, bytesPerSecond: number | undefined): Recor
     wal_bytes_per_second: bytesPerSecond === undefined ? undefined : Math.round(bytesPerSecond),
     budget_seconds: seconds,
     current_lsn: formatLsn(status.currentLsn),
-    confirmed_flush_lsn: status.confirmedFlushLsn === undefined ? undefined : formatLsn(status.confirmedFlushLsn),
+    confirmed_flush_lsn:
+      status.confirmedFlushLsn === undefined ? undefined : formatLsn(status.confirmedFlushLsn),
     restart_lsn: status.restartLsn === undefined ? undefined : formatLsn(status.restartLsn),
     confirmed_lag_bytes:
-      status.confirmedFlushLsn === undefined ? undefined : Number(status.currentLsn - status.confirmedFlushLsn),
+      status.confirmedFlushLsn === undefined
+        ? undefined
+        : Number(status.currentLsn - status.confirmedFlushLsn),
     spill: status.spill,
     total: status.total,
   };

@@ -39,8 +39,10 @@ export async function registerAuth(app: App, context: Context): Promise<void> {
     const access = request.routeOptions.config.access ?? 'public';
     if (access === 'public') return;
     if (request.isCookieAuthenticated) assertSameOrigin(request, context.config.allowedOrigins);
-    const principal = request.claims === null ? undefined : await readPrincipal(context, request.claims);
-    if (!principal) throw new ClarinError('unauthenticated', 'there is no valid token, or its session is over');
+    const principal =
+      request.claims === null ? undefined : await readPrincipal(context, request.claims);
+    if (!principal)
+      throw new ClarinError('unauthenticated', 'there is no valid token, or its session is over');
     request.principal = principal;
     assertAccess(access, principal);
   });
@@ -50,13 +52,18 @@ export async function registerAuth(app: App, context: Context): Promise<void> {
 export function assertAccess(access: Access, principal: Principal): void {
   if (access === 'public' || access === 'member') return;
   if (access === 'super_admin') {
-    if (!principal.isSuperAdmin) throw new ClarinError('forbidden', 'this is for super administrators');
+    if (!principal.isSuperAdmin)
+      throw new ClarinError('forbidden', 'this is for super administrators');
     return;
   }
   if (may(principal, access.permission)) return;
-  throw new ClarinError('forbidden', `your role does not include the permission "${access.permission}"`, {
-    details: { permission: access.permission },
-  });
+  throw new ClarinError(
+    'forbidden',
+    `your role does not include the permission "${access.permission}"`,
+    {
+      details: { permission: access.permission },
+    },
+  );
 }
 
 async function readPrincipal(
@@ -110,11 +117,12 @@ const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
  * a page of ours: the browser says so in Sec-Fetch-Site or Origin, which scripts cannot set.
  * https://www.w3.org/TR/fetch-metadata/
  */
-export function assertSameOrigin(request: Request, allowedOrigins: readonly string[]): void {
+function assertSameOrigin(request: Request, allowedOrigins: readonly string[]): void {
   if (SAFE_METHODS.has(request.method)) return;
   const { origin } = request.headers;
   if (request.headers['sec-fetch-site'] === 'same-origin') return;
-  if (origin !== undefined && (allowedOrigins.includes(origin) || isOwnOrigin(origin, request))) return;
+  if (origin !== undefined && (allowedOrigins.includes(origin) || isOwnOrigin(origin, request)))
+    return;
   throw new ClarinError('forbidden', 'a write with a cookie must come from a page of this origin');
 }
 

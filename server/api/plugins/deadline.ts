@@ -2,7 +2,7 @@ import { ClarinError } from '../../../domain/errors.ts';
 import type { App } from '../context.ts';
 
 /** A request that is not answered by then is given up, its statements cancelled. */
-export const REQUEST_MS_MAX = 15_000;
+const REQUEST_MS_MAX = 15_000;
 
 /**
  * Gives each request a signal that ends with its caller or with its time. Fastify's own `request.signal` cannot be
@@ -23,7 +23,8 @@ export function registerDeadline(app: App): void {
     timers.set(request, timer);
     reply.raw.once('close', () => {
       clearTimeout(timer);
-      if (!reply.raw.writableFinished) controller.abort(new ClarinError('timeout', 'the caller is gone'));
+      if (!reply.raw.writableFinished)
+        controller.abort(new ClarinError('timeout', 'the caller is gone'));
     });
     done();
   });

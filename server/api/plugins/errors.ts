@@ -5,7 +5,7 @@ import type { App, Reply, Request } from '../context.ts';
 
 /** What leaves instead of a message of our own insides. */
 const PUBLIC_MESSAGES: Readonly<Record<string, string>> = {
-  timeout: 'this took too long and was given up; nothing was written',
+  timeout: 'this took too long and was given up; try again, a write with the same Idempotency-Key',
   unavailable: 'a service this needs is not reachable at the moment',
 };
 
@@ -15,7 +15,11 @@ const RETRY_AFTER_SECONDS = 1;
 export function registerErrors(app: App): void {
   app.setErrorHandler((error, request, reply) => sendError(asClarinError(error), request, reply));
   app.setNotFoundHandler({ preHandler: app.rateLimit() }, (request, reply) =>
-    sendError(new ClarinError('not_found', `there is no route ${request.method} ${pathOf(request)}`), request, reply),
+    sendError(
+      new ClarinError('not_found', `there is no route ${request.method} ${pathOf(request)}`),
+      request,
+      reply,
+    ),
   );
 }
 
@@ -24,8 +28,10 @@ function sendError(error: ClarinError, request: Request, reply: Reply): Reply {
   const code = isPublic || PUBLIC_MESSAGES[error.code] !== undefined ? error.code : 'internal';
   logOnce(error, request);
   const details = isPublic ? error.details : { request_id: request.id };
-  const retryAfter = error.retryAfterSeconds ?? (ERRORS[error.code].retry ? RETRY_AFTER_SECONDS : undefined);
-  if (retryAfter !== undefined && !reply.hasHeader('retry-after')) reply.header('retry-after', retryAfter);
+  const retryAfter =
+    error.retryAfterSeconds ?? (ERRORS[error.code].retry ? RETRY_AFTER_SECONDS : undefined);
+  if (retryAfter !== undefined && !reply.hasHeader('retry-after'))
+    reply.header('retry-after', retryAfter);
   return reply
     .code(error.status)
     .type('application/json; charset=utf-8')
@@ -41,7 +47,12 @@ function sendError(error: ClarinError, request: Request, reply: Reply): Reply {
 function logOnce(error: ClarinError, request: Request): void {
   // A caller who hung up has cancelled its statements: that is no error of anybody's.
   const level = request.cancel.aborted && error.code === 'timeout' ? 'debug' : error.level;
-  const fields = { error, code: error.code, account: request.claims?.accountId, route: request.routeOptions.url };
+  const fields = {
+    error,
+    code: error.code,
+    account: request.claims?.accountId,
+    route: request.routeOptions.url,
+  };
   request.log[level](fields, 'request refused');
 }
 
@@ -55,21 +66,30 @@ function asClarinError(error: unknown): ClarinError {
       says: issue.message ?? 'is not valid',
     }));
     const first = fields[0];
-    return new ClarinError('invalid_request', first ? `${first.field}: ${first.says}` : 'not valid', {
-      details: { fields },
-    });
+    return new ClarinError(
+      'invalid_request',
+      first ? `${first.field}: ${first.says}` : 'not valid',
+      {
+        details: { fields },
+      },
+    );
   }
   const status = statusOf(error);
-  if (status === 413) return new ClarinError('too_large', 'the body is larger than 1 MiB', { cause: error });
+  if (status === 413)
+    return new ClarinError('too_large', 'the body is larger than 1 MiB', { cause: error });
   if (status !== undefined && status >= 400 && status < 500) {
-    return new ClarinError('invalid_request', 'the request cannot be read: is the body JSON?', { cause: error });
+    return new ClarinError('invalid_request', 'the request cannot be read: is the body JSON?', {
+      cause: error,
+    });
   }
   if (error instanceof Error && error.name === 'AbortError') {
     return new ClarinError('timeout', 'the caller is gone', { cause: error });
   }
   // The driver's errors come translated already; this only keeps the cause of anything else.
   const translated = translateError(error);
-  return translated.code === 'unavailable' ? new ClarinError('internal', 'unexpected', { cause: error }) : translated;
+  return translated.code === 'unavailable'
+    ? new ClarinError('internal', 'unexpected', { cause: error })
+    : translated;
 }
 
 function statusOf(error: unknown): number | undefined {

@@ -5,7 +5,11 @@ import { sql } from '../../../platform/sql.ts';
 import type { Request } from '../context.ts';
 
 /** What a write answers: JSON text, as it leaves and as it is kept for a repetition. */
-export type Answer = { readonly status: number; readonly body: string; readonly etag?: string | undefined };
+export type Answer = {
+  readonly status: number;
+  readonly body: string;
+  readonly etag?: string | undefined;
+};
 
 export type Claim = {
   readonly accountId: number;
@@ -15,7 +19,7 @@ export type Claim = {
 };
 
 /** A key is forgotten a day after its first use. */
-export const KEY_HOURS = 24;
+const KEY_HOURS = 24;
 
 /**
  * Method, path with query, and body. Keyed, because bodies may hold passwords, and what is kept of them must not
@@ -47,7 +51,10 @@ export async function claimKey(tx: Queries, claim: Claim): Promise<Answer | unde
     where account_id = ${claim.accountId} and user_id = ${claim.userId} and key = ${claim.key}`);
   const row = rows[0];
   if (row?.['request_hash'] !== claim.requestHash) {
-    throw new ClarinError('idempotency_mismatch', 'this Idempotency-Key was used with another request');
+    throw new ClarinError(
+      'idempotency_mismatch',
+      'this Idempotency-Key was used with another request',
+    );
   }
   return { status: Number(row['status']), body: row['body'] ?? '', etag: row['etag'] ?? undefined };
 }

@@ -16,7 +16,9 @@ export async function registerRateLimit(app: App, context: Context): Promise<voi
     keyGenerator: (request) =>
       request.claims ? `session ${request.claims.sessionId}` : `address ${request.ip}`,
     errorResponseBuilder: (_request, { ttl }) =>
-      new ClarinError('rate_limited', 'too many requests', { retryAfterSeconds: Math.ceil(ttl / 1_000) }),
+      new ClarinError('rate_limited', 'too many requests', {
+        retryAfterSeconds: Math.ceil(ttl / 1_000),
+      }),
   });
 }
 

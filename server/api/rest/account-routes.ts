@@ -12,7 +12,15 @@ import { etagOfAnswer } from './etag.ts';
 import { loadRow } from './loaders.ts';
 import { read } from './read.ts';
 import { readIfMatch } from './request-headers.ts';
-import { answers, idParams, listOf, oneOf, readHeaders, versionedWriteHeaders, writeHeaders } from './schemas.ts';
+import {
+  answers,
+  idParams,
+  listOf,
+  oneOf,
+  readHeaders,
+  versionedWriteHeaders,
+  writeHeaders,
+} from './schemas.ts';
 import { write } from './write.ts';
 
 const tags = ['accounts'];
@@ -31,14 +39,24 @@ function registerOwnAccount(app: App, context: Context): void {
     '/api/account',
     {
       config: { access: 'member' },
-      schema: { tags, summary: 'Your account', headers: readHeaders, response: answers(200, oneOf(row)) },
+      schema: {
+        tags,
+        summary: 'Your account',
+        headers: readHeaders,
+        response: answers(200, oneOf(row)),
+      },
     },
     async (request, reply) => {
       const principal = principalOf(request);
       const { accountId } = principal;
       const body = await read(context, request, reply, {
         load: (signal) =>
-          loadRow(context.database, accounts, { accountId, id: accountId, sees: seesOf(principal), signal }),
+          loadRow(context.database, accounts, {
+            accountId,
+            id: accountId,
+            sees: seesOf(principal),
+            signal,
+          }),
       });
       const etag = etagOfAnswer(accounts, body);
       if (etag !== undefined) reply.header('etag', etag);
@@ -60,14 +78,20 @@ function registerOwnAccount(app: App, context: Context): void {
     (request, reply) =>
       write(context, request, reply, async (tx) => {
         const { accountId } = principalOf(request);
-        const change = { accountId, id: accountId, values: request.body, ifMatch: readIfMatch(request) };
+        const change = {
+          accountId,
+          id: accountId,
+          values: request.body,
+          ifMatch: readIfMatch(request),
+        };
         return answerRow(accounts, await updateRow(tx, { entity: accounts, ...change }));
       }),
   );
 }
 
 function registerAccountList(app: App, context: Context): void {
-  const count = (fallback: number, max: number) => z.coerce.number().int().min(1).max(max).default(fallback);
+  const count = (fallback: number, max: number) =>
+    z.coerce.number().int().min(1).max(max).default(fallback);
   app.get(
     '/api/accounts',
     {
@@ -83,7 +107,9 @@ function registerAccountList(app: App, context: Context): void {
     async (request, reply) => {
       const { page, limit } = request.query;
       return reply.send(
-        await read(context, request, reply, { load: (signal) => listAccounts(context.database, page, limit, signal) }),
+        await read(context, request, reply, {
+          load: (signal) => listAccounts(context.database, page, limit, signal),
+        }),
       );
     },
   );
@@ -94,7 +120,13 @@ function registerOneAccount(app: App, context: Context): void {
     '/api/accounts/:id',
     {
       config: { access: 'super_admin' },
-      schema: { tags, summary: 'One account', params: idParams, headers: readHeaders, response: answers(200, oneOf(row)) },
+      schema: {
+        tags,
+        summary: 'One account',
+        params: idParams,
+        headers: readHeaders,
+        response: answers(200, oneOf(row)),
+      },
     },
     async (request, reply) => {
       const { id } = request.params;
@@ -159,7 +191,12 @@ function registerAccountWrites(app: App, context: Context): void {
 const COLUMNS = publishedColumns(accounts);
 const writeAccount = compileRowWriter(accounts, COLUMNS);
 
-async function listAccounts(db: Queries, page: number, limit: number, signal: AbortSignal): Promise<string> {
+async function listAccounts(
+  db: Queries,
+  page: number,
+  limit: number,
+  signal: AbortSignal,
+): Promise<string> {
   const columns = join(COLUMNS.map((name) => column('account', name)));
   const rows = await db.query(
     sql`
@@ -174,6 +211,8 @@ async function listAccounts(db: Queries, page: number, limit: number, signal: Ab
       order by account.id`,
     { signal },
   );
-  const shown = rows.filter((one) => one['id'] !== null).map((one) => writeAccount(COLUMNS.map((name) => one[name])));
+  const shown = rows
+    .filter((one) => one['id'] !== null)
+    .map((one) => writeAccount(COLUMNS.map((name) => one[name])));
   return `{"data":[${shown.join(',')}],"total":${rows[0]?.['total'] ?? '0'},"page":${page},"limit":${limit}}`;
 }

@@ -37,7 +37,11 @@ export function registerBulkRoutes(app: App, context: Context): void {
     (request, reply) =>
       write(context, request, reply, async (tx) => {
         const { accountId } = principalOf(request);
-        const counts = await changeLeads(tx, { accountId, ids: request.body.ids, change: request.body });
+        const counts = await changeLeads(tx, {
+          accountId,
+          ids: request.body.ids,
+          change: request.body,
+        });
         return { status: 200, body: JSON.stringify({ data: counts }) };
       }),
   );
@@ -53,11 +57,17 @@ function registerTagging(app: App, context: Context, verb: 'assign' | 'remove'):
       config: { access: { permission: 'tags' } },
       schema: {
         tags: ['tags'],
-        summary: verb === 'assign' ? 'Put a tag on leads and contacts' : 'Take a tag from leads and contacts',
+        summary:
+          verb === 'assign'
+            ? 'Put a tag on leads and contacts'
+            : 'Take a tag from leads and contacts',
         params: idParams,
         body: z
           .strictObject({ leads: listed, contacts: listed })
-          .refine((body) => body.leads.length + body.contacts.length > 0, 'names no lead and no contact'),
+          .refine(
+            (body) => body.leads.length + body.contacts.length > 0,
+            'names no lead and no contact',
+          ),
         headers: writeHeaders,
         response,
       },
@@ -68,7 +78,12 @@ function registerTagging(app: App, context: Context, verb: 'assign' | 'remove'):
       if (leads.length > 0) assertAccess({ permission: 'leads' }, principal);
       if (contacts.length > 0) assertAccess({ permission: 'contacts' }, principal);
       return write(context, request, reply, async (tx) => {
-        const tagging = { accountId: principal.accountId, tagId: request.params.id, leads, contacts };
+        const tagging = {
+          accountId: principal.accountId,
+          tagId: request.params.id,
+          leads,
+          contacts,
+        };
         const counts = await (verb === 'assign' ? assignTag(tx, tagging) : removeTag(tx, tagging));
         if (!counts) throw notFound();
         return { status: 200, body: JSON.stringify({ data: counts }) };

@@ -32,8 +32,15 @@ export function registerContactRoutes(app: App, context: Context): void {
     (request, reply) =>
       write(context, request, reply, async (tx) => {
         const { accountId, userId } = principalOf(request);
-        const change = { id: request.params.id, values: request.body, ifMatch: readIfMatch(request) };
-        return answerRow(contacts, await updateContact(tx, { accountId, actorId: userId, ...change }));
+        const change = {
+          id: request.params.id,
+          values: request.body,
+          ifMatch: readIfMatch(request),
+        };
+        return answerRow(
+          contacts,
+          await updateContact(tx, { accountId, actorId: userId, ...change }),
+        );
       }),
   );
   app.delete(
@@ -54,7 +61,11 @@ export function registerContactRoutes(app: App, context: Context): void {
       const withLeads = request.query.with_leads === 'true';
       if (withLeads) assertAccess({ permission: 'leads' }, principal);
       return write(context, request, reply, async (tx) => {
-        const contact = { accountId: principal.accountId, id: request.params.id, ifMatch: readIfMatch(request) };
+        const contact = {
+          accountId: principal.accountId,
+          id: request.params.id,
+          ifMatch: readIfMatch(request),
+        };
         return answerDeleted(await deleteContact(tx, { ...contact, withLeads }));
       });
     },

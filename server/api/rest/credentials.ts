@@ -31,7 +31,9 @@ export class Credentials {
 
   /** The same for somebody who is logged in. */
   checkById(userId: number, password: string, signal: AbortSignal): Promise<KnownUser> {
-    return this.#inTurn(`id ${userId}`, () => this.#check(sql`person.id = ${userId}`, password, signal));
+    return this.#inTurn(`id ${userId}`, () =>
+      this.#check(sql`person.id = ${userId}`, password, signal),
+    );
   }
 
   async #check(where: Sql, password: string, signal: AbortSignal): Promise<KnownUser> {
@@ -47,20 +49,26 @@ export class Credentials {
     const row: TextRow | undefined = rows[0];
     const lockedSeconds = Number(row?.['locked_seconds'] ?? 0);
     if (lockedSeconds > 0) {
-      throw new ClarinError('locked_out', 'too many failures; try again later', { retryAfterSeconds: lockedSeconds });
+      throw new ClarinError('locked_out', 'too many failures; try again later', {
+        retryAfterSeconds: lockedSeconds,
+      });
     }
     const isRight = await verifyPassword(row?.['password_hash'] ?? undefined, password);
     const isActive = row?.['is_active'] === 't';
-    if (row && isRight && isActive) return { id: Number(row['id']), isSuperAdmin: row['is_super_admin'] === 't' };
+    if (row && isRight && isActive)
+      return { id: Number(row['id']), isSuperAdmin: row['is_super_admin'] === 't' };
     if (row && !isRight) {
-      await database.transaction((tx) => countFailedLogin(tx, Number(row['id'])), { origin: { source: 'api' } });
+      await database.transaction((tx) => countFailedLogin(tx, Number(row['id'])), {
+        origin: { source: 'api' },
+      });
     }
     throw new ClarinError('invalid_credentials', 'username and password do not match');
   }
 
   async #inTurn<T>(key: string, attempt: () => Promise<T>): Promise<T> {
     const turn = this.#turns.get(key) ?? { last: Promise.resolve(), waiting: 0 };
-    if (turn.waiting >= WAITING_MAX) throw new ClarinError('rate_limited', 'too many attempts at once');
+    if (turn.waiting >= WAITING_MAX)
+      throw new ClarinError('rate_limited', 'too many attempts at once');
     turn.waiting++;
     this.#turns.set(key, turn);
     const mine = turn.last.then(attempt, attempt);

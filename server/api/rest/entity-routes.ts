@@ -1,11 +1,22 @@
 import { listFamily, rowFamily } from '../../../domain/cache-key.ts';
 import { createSchema, patchSchema, type Entity } from '../../../domain/entity.ts';
 import type { Written } from '../../../platform/entity-sql.ts';
-import { listKey, listQuerySchema, type ListQuery } from '../../../platform/entity-sql/list-query.ts';
+import {
+  listKey,
+  listQuerySchema,
+  type ListQuery,
+} from '../../../platform/entity-sql/list-query.ts';
 import { createRow } from '../../commands/create-row.ts';
 import { deleteRow } from '../../commands/delete-row.ts';
 import { updateRow } from '../../commands/update-row.ts';
-import { principalOf, seesOf, type Access, type App, type Context, type Request } from '../context.ts';
+import {
+  principalOf,
+  seesOf,
+  type Access,
+  type App,
+  type Context,
+  type Request,
+} from '../context.ts';
 import type { Answer } from '../plugins/idempotency.ts';
 import { etagOfAnswer } from './etag.ts';
 import { loadList, loadRow } from './loaders.ts';
@@ -30,7 +41,7 @@ export function pathOf(entity: Entity): string {
   return `/api/${entity.table}`;
 }
 
-export function accessOf(entity: Entity): Access {
+function accessOf(entity: Entity): Access {
   return entity.permission === undefined ? 'member' : { permission: entity.permission };
 }
 
@@ -143,7 +154,10 @@ function registerUpdate(app: App, context: Context, entity: Entity): void {
         const { id } = request.params;
         const values = request.body as Record<string, unknown>;
         const ifMatch = readIfMatch(request);
-        return answerRow(entity, await updateRow(tx, { entity, id, values, ifMatch, ...viewerOf(request) }));
+        return answerRow(
+          entity,
+          await updateRow(tx, { entity, id, values, ifMatch, ...viewerOf(request) }),
+        );
       }),
   );
 }
@@ -171,7 +185,7 @@ function registerDelete(app: App, context: Context, entity: Entity): void {
 }
 
 /** Whose rows, and which of their restricted columns, the caller may see. */
-export function viewerOf(request: Request) {
+function viewerOf(request: Request) {
   const principal = principalOf(request);
   return { accountId: principal.accountId, sees: seesOf(principal) };
 }
@@ -195,7 +209,9 @@ export function answerDeleted(json: string): Answer {
 function placeOf(request: Request, entity: Entity, kind: 'row' | 'list', field: string) {
   if (!entity.cache[kind]) return undefined;
   const sees = seesOf(principalOf(request));
-  const isRestricted = Object.values(entity.columns).some(({ permission }) => permission && !sees(permission));
+  const isRestricted = Object.values(entity.columns).some(
+    ({ permission }) => permission && !sees(permission),
+  );
   if (isRestricted) return undefined;
   return { family: kind === 'row' ? rowFamily(entity.table) : listFamily(entity.table), field };
 }

@@ -15,7 +15,8 @@ export function etagOfAnswer(entity: Entity, body: string | Buffer): string | un
   if (start < 0) return undefined;
   const from = start + UPDATED_AT.length;
   const to = body.indexOf('"', from);
-  const version = typeof body === 'string' ? body.slice(from, to) : body.toString('latin1', from, to);
+  const version =
+    typeof body === 'string' ? body.slice(from, to) : body.toString('latin1', from, to);
   if (Object.keys(entity.embeds).length === 0) return `"${version}"`;
   const digest = createHash('sha1').update(body).digest('base64url').slice(0, 10);
   return `"${version};${digest}"`;

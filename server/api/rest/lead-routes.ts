@@ -15,7 +15,15 @@ import { answerDeleted, answerRow } from './entity-routes.ts';
 import { loadBoard } from './loaders.ts';
 import { read } from './read.ts';
 import { readIfMatch } from './request-headers.ts';
-import { answeredRow, answers, idParams, idSchema, oneOf, readHeaders, versionedWriteHeaders } from './schemas.ts';
+import {
+  answeredRow,
+  answers,
+  idParams,
+  idSchema,
+  oneOf,
+  readHeaders,
+  versionedWriteHeaders,
+} from './schemas.ts';
 import { write } from './write.ts';
 
 const access = { permission: 'leads' } as const;
@@ -31,7 +39,8 @@ export function registerLeadRoutes(app: App, context: Context): void {
     step: 'stage',
     summary: 'Move to a stage, at a position',
     body: z.strictObject({ stage_id: idSchema, position: z.number().optional() }),
-    run: (tx, lead, { stage_id, position }) => moveLead(tx, { ...lead, stageId: stage_id, position }),
+    run: (tx, lead, { stage_id, position }) =>
+      moveLead(tx, { ...lead, stageId: stage_id, position }),
   });
   for (const outcome of ['won', 'lost'] as const) {
     registerStep(app, context, {
@@ -41,16 +50,34 @@ export function registerLeadRoutes(app: App, context: Context): void {
       run: (tx, lead, body) => closeLead(tx, { ...lead, outcome, reason: body?.reason }),
     });
   }
-  registerMark(app, context, { step: 'archive', summary: 'Put into the archive', mark: 'archived_at', isSet: true });
-  registerMark(app, context, { step: 'unarchive', summary: 'Take out of the archive', mark: 'archived_at', isSet: false });
-  registerMark(app, context, { step: 'restore', summary: 'Take out of the trash', mark: 'deleted_at', isSet: false });
+  registerMark(app, context, {
+    step: 'archive',
+    summary: 'Put into the archive',
+    mark: 'archived_at',
+    isSet: true,
+  });
+  registerMark(app, context, {
+    step: 'unarchive',
+    summary: 'Take out of the archive',
+    mark: 'archived_at',
+    isSet: false,
+  });
+  registerMark(app, context, {
+    step: 'restore',
+    summary: 'Take out of the trash',
+    mark: 'deleted_at',
+    isSet: false,
+  });
 }
 
 function registerBoard(app: App, context: Context): void {
   const column = rowSchema(pipeline_stages).extend({
     total: z.int(),
     leads: z.array(answeredRow(leads)),
-    next_cursor: z.string().optional().describe('Goes on in the list with stage_id, sort and order.'),
+    next_cursor: z
+      .string()
+      .optional()
+      .describe('Goes on in the list with stage_id, sort and order.'),
   });
   app.get(
     '/api/leads/board',
@@ -94,8 +121,13 @@ function registerDelete(app: App, context: Context): void {
     },
     (request, reply) =>
       write(context, request, reply, async (tx) => {
-        const lead = { accountId: principalOf(request).accountId, id: request.params.id, ifMatch: readIfMatch(request) };
-        if (request.query.permanent === 'true') return answerDeleted(await deleteRow(tx, { entity: leads, ...lead }));
+        const lead = {
+          accountId: principalOf(request).accountId,
+          id: request.params.id,
+          ifMatch: readIfMatch(request),
+        };
+        if (request.query.permanent === 'true')
+          return answerDeleted(await deleteRow(tx, { entity: leads, ...lead }));
         return answerRow(leads, await markLead(tx, { ...lead, mark: 'deleted_at', isSet: true }));
       }),
   );
@@ -111,14 +143,25 @@ type Step<B extends z.ZodType> = {
 };
 
 /** `POST /api/leads/:id/<step>`: one command on one lead, answered with the lead. */
-function registerStep<B extends z.ZodType>(app: App, context: Context, { step, summary, body, run }: Step<B>): void {
+function registerStep<B extends z.ZodType>(
+  app: App,
+  context: Context,
+  { step, summary, body, run }: Step<B>,
+): void {
   app.post(
     `/api/leads/:id/${step}`,
-    { config: { access }, schema: { tags, summary, params: idParams, body, headers: versionedWriteHeaders, response } },
+    {
+      config: { access },
+      schema: { tags, summary, params: idParams, body, headers: versionedWriteHeaders, response },
+    },
     (request, reply) =>
       write(context, request, reply, async (tx) => {
         const { id } = request.params as z.output<typeof idParams>;
-        const lead = { accountId: principalOf(request).accountId, id, ifMatch: readIfMatch(request) };
+        const lead = {
+          accountId: principalOf(request).accountId,
+          id,
+          ifMatch: readIfMatch(request),
+        };
         return answerRow(leads, await run(tx, lead, request.body as z.output<B>));
       }),
   );

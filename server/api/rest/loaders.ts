@@ -26,15 +26,25 @@ export async function loadRow(
   return row === undefined ? undefined : `{"data":${row}}`;
 }
 
-export function loadList(db: Queries, entity: Entity, options: Reading & { query: ListQuery }): Promise<string> {
+export function loadList(
+  db: Queries,
+  entity: Entity,
+  options: Reading & { query: ListQuery },
+): Promise<string> {
   return listEntities(db, entity, options);
 }
 
-export function loadBoard(db: Queries, options: Reading & { query: BoardQuery }): Promise<string | undefined> {
+export function loadBoard(
+  db: Queries,
+  options: Reading & { query: BoardQuery },
+): Promise<string | undefined> {
   return readBoard(db, options);
 }
 
-export async function loadPrincipalJson(db: Queries, session: SessionRef): Promise<string | undefined> {
+export async function loadPrincipalJson(
+  db: Queries,
+  session: SessionRef,
+): Promise<string | undefined> {
   const principal = await loadPrincipal(db, session);
   return principal && JSON.stringify(principal);
 }
@@ -46,9 +56,11 @@ export async function loadEntry(
   db: Queries,
   { accountId, family, field }: { accountId: number; family: string; field: string },
 ): Promise<string | undefined> {
-  if (family === PRINCIPALS) return (await loadPrincipalOfSession(db, accountId, Number(field))) ?? ABSENT;
+  if (family === PRINCIPALS)
+    return (await loadPrincipalOfSession(db, accountId, Number(field))) ?? ABSENT;
   for (const entity of ENTITIES) {
-    if (family === rowFamily(entity.table)) return (await loadRow(db, entity, { accountId, id: Number(field) })) ?? ABSENT;
+    if (family === rowFamily(entity.table))
+      return (await loadRow(db, entity, { accountId, id: Number(field) })) ?? ABSENT;
     if (family !== listFamily(entity.table)) continue;
     const board = parseBoardKey(field);
     if (board) return (await loadBoard(db, { accountId, query: board })) ?? ABSENT;
@@ -58,9 +70,15 @@ export async function loadEntry(
   return undefined;
 }
 
-async function loadPrincipalOfSession(db: Queries, accountId: number, sessionId: number): Promise<string | undefined> {
+async function loadPrincipalOfSession(
+  db: Queries,
+  accountId: number,
+  sessionId: number,
+): Promise<string | undefined> {
   const rows = await db.query(sql`
     select user_id from public.sessions where account_id = ${accountId} and id = ${sessionId}`);
   const userId = rows[0]?.['user_id'];
-  return userId ? loadPrincipalJson(db, { accountId, sessionId, userId: Number(userId) }) : undefined;
+  return userId
+    ? loadPrincipalJson(db, { accountId, sessionId, userId: Number(userId) })
+    : undefined;
 }

@@ -4,12 +4,23 @@ import { createSchema, patchSchema, type Entity } from '../../../domain/entity.t
 import type { Principal } from '../../../domain/permission.ts';
 import type { Written } from '../../../platform/entity-sql.ts';
 import type { Queries } from '../../../platform/postgres.ts';
-import { createMembership, deleteMembership, updateMembership } from '../../commands/change-membership.ts';
+import {
+  createMembership,
+  deleteMembership,
+  updateMembership,
+} from '../../commands/change-membership.ts';
 import { createRole, updateRole } from '../../commands/change-role.ts';
 import { principalOf, type App, type Context } from '../context.ts';
 import { answerDeleted, answerRow, pathOf } from './entity-routes.ts';
 import { readIfMatch } from './request-headers.ts';
-import { answeredRow, answers, idParams, oneOf, versionedWriteHeaders, writeHeaders } from './schemas.ts';
+import {
+  answeredRow,
+  answers,
+  idParams,
+  oneOf,
+  versionedWriteHeaders,
+  writeHeaders,
+} from './schemas.ts';
 import { write } from './write.ts';
 
 type Values = Readonly<Record<string, unknown>>;
@@ -41,7 +52,11 @@ export function registerMemberRoutes(app: App, context: Context): void {
     },
     (request, reply) =>
       write(context, request, reply, async (tx) => {
-        const options = { principal: principalOf(request), id: request.params.id, ifMatch: readIfMatch(request) };
+        const options = {
+          principal: principalOf(request),
+          id: request.params.id,
+          ifMatch: readIfMatch(request),
+        };
         return answerDeleted(await deleteMembership(tx, options));
       }),
   );
@@ -63,7 +78,11 @@ function registerCreate(app: App, context: Context, entity: Entity, create: Crea
     (request, reply) =>
       write(context, request, reply, async (tx) => {
         const values = request.body as Values;
-        return answerRow(entity, await create(tx, { principal: principalOf(request), values }), 201);
+        return answerRow(
+          entity,
+          await create(tx, { principal: principalOf(request), values }),
+          201,
+        );
       }),
   );
 }
@@ -84,7 +103,11 @@ function registerUpdate(app: App, context: Context, entity: Entity, update: Upda
     },
     (request, reply) =>
       write(context, request, reply, async (tx) => {
-        const options = { principal: principalOf(request), id: request.params.id, values: request.body };
+        const options = {
+          principal: principalOf(request),
+          id: request.params.id,
+          values: request.body,
+        };
         return answerRow(entity, await update(tx, { ...options, ifMatch: readIfMatch(request) }));
       }),
   );

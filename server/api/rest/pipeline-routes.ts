@@ -18,7 +18,9 @@ export function registerPipelineRoutes(app: App, context: Context): void {
     id: idSchema.optional().describe('Absent: a new stage.'),
     name: name.value as z.ZodType<string>,
     color: (color.value as z.ZodType<string>).optional(),
-    type: (type.value as z.ZodType<string>).optional().describe('For new stages; the type of others stays.'),
+    type: (type.value as z.ZodType<string>)
+      .optional()
+      .describe('For new stages; the type of others stays.'),
   });
   app.put(
     '/api/pipelines/:id/stages',
@@ -48,7 +50,12 @@ export function registerPipelineRoutes(app: App, context: Context): void {
       write(context, request, reply, async (tx) => {
         const { accountId } = principalOf(request);
         const { stages, reassign } = request.body;
-        const json = await saveStages(tx, { accountId, pipelineId: request.params.id, stages, reassign });
+        const json = await saveStages(tx, {
+          accountId,
+          pipelineId: request.params.id,
+          stages,
+          reassign,
+        });
         if (json === undefined) throw notFound();
         const body = `{"data":${json}}`;
         return { status: 200, body, etag: etagOfAnswer(pipelines, body) };

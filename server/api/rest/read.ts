@@ -21,7 +21,12 @@ const SHARED_ATTEMPTS = 3;
  * Reads through the cache or from Postgres and sets the headers of every read. Bytes from Redis are not parsed.
  * @throws ClarinError not_found when there is no such row.
  */
-export async function read(context: Context, request: Request, reply: Reply, what: Read): Promise<string | Buffer> {
+export async function read(
+  context: Context,
+  request: Request,
+  reply: Reply,
+  what: Read,
+): Promise<string | Buffer> {
   const { body, status, cursor } = what.place
     ? await readShared(context, request, { ...what, place: what.place })
     : await readPrimary(context, request, what);
@@ -60,7 +65,10 @@ async function readShared(
       return (await what.load(request.cancel)) ?? ABSENT;
     } catch (error) {
       if (!request.cancel.aborted) throw error;
-      throw new ClarinError('timeout', 'the caller is gone', { cause: error, details: { abandoned: true } });
+      throw new ClarinError('timeout', 'the caller is gone', {
+        cause: error,
+        details: { abandoned: true },
+      });
     }
   };
   const { accountId } = principalOf(request);

@@ -10,7 +10,9 @@ function single(request: Request, name: string): string | undefined {
 }
 
 function malformed(name: string, says: string): ClarinError {
-  return new ClarinError('invalid_request', `${name} ${says}`, { details: { fields: [{ field: `headers.${name}`, says }] } });
+  return new ClarinError('invalid_request', `${name} ${says}`, {
+    details: { fields: [{ field: `headers.${name}`, says }] },
+  });
 }
 
 /** `Clarin-Min-Commit`: the reader wants to see at least this commit, as an earlier `Clarin-Commit` named it. */
@@ -25,7 +27,8 @@ export function readMinCommit(request: Request): Lsn | undefined {
 export function readIdempotencyKey(request: Request): string | undefined {
   const key = single(request, 'idempotency-key');
   if (key === undefined) return undefined;
-  if (!/^[\x21-\x7e]{1,255}$/.test(key)) throw malformed('idempotency-key', 'is not 1 to 255 visible ASCII characters');
+  if (!/^[\x21-\x7e]{1,255}$/.test(key))
+    throw malformed('idempotency-key', 'is not 1 to 255 visible ASCII characters');
   return key;
 }
 

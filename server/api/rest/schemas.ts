@@ -5,10 +5,12 @@ import { mustFindEntity } from '../../../domain/registry.ts';
 
 /** Schemas of paths and answers, made from the declarations. What they say is what /docs shows. */
 
-export const idParams = z.object({ id: z.coerce.number().int().positive().max(Number.MAX_SAFE_INTEGER) });
+export const idParams = z.object({
+  id: z.coerce.number().int().positive().max(Number.MAX_SAFE_INTEGER),
+});
 export const idSchema = z.int().positive();
 
-export const errorSchema = z.object({
+const errorSchema = z.object({
   error: z.string().describe('For people.'),
   code: z.enum(Object.keys(ERRORS) as [string, ...string[]]).describe('For programs.'),
   details: z.record(z.string(), z.unknown()).optional(),
@@ -16,7 +18,9 @@ export const errorSchema = z.object({
 
 function embedSchema(embed: Embed): z.ZodType {
   const { shape } = rowSchema(mustFindEntity(embed.table));
-  const row = z.object(Object.fromEntries(embed.columns.map((name) => [name, shape[name] ?? z.unknown()])));
+  const row = z.object(
+    Object.fromEntries(embed.columns.map((name) => [name, shape[name] ?? z.unknown()])),
+  );
   return embed.kind === 'one' ? row.optional() : z.array(row);
 }
 
@@ -41,24 +45,38 @@ export function listOf(row: z.ZodType): z.ZodObject {
 }
 
 /** Answers of a route: its own and the refusals every route can give. */
-export function answers<S extends number>(status: S, schema: z.ZodType): Record<S | '4xx' | '5xx', z.ZodType> {
-  return { [status]: schema, '4xx': errorSchema, '5xx': errorSchema } as Record<S | '4xx' | '5xx', z.ZodType>;
+export function answers<S extends number>(
+  status: S,
+  schema: z.ZodType,
+): Record<S | '4xx' | '5xx', z.ZodType> {
+  return { [status]: schema, '4xx': errorSchema, '5xx': errorSchema } as Record<
+    S | '4xx' | '5xx',
+    z.ZodType
+  >;
 }
 
 const headerText = z.string().max(255);
 
 /** Headers that reads understand. Their form is checked where they are read, with one sentence each. */
 export const readHeaders = z.object({
-  'clarin-min-commit': headerText.optional().describe('A Clarin-Commit you have seen: the answer is not older.'),
+  'clarin-min-commit': headerText
+    .optional()
+    .describe('A Clarin-Commit you have seen: the answer is not older.'),
 });
 
 export const writeHeaders = z.object({
-  'idempotency-key': headerText.optional().describe('Repeating a request with it answers as the first time.'),
-  'x-operation-id': headerText.optional().describe("Comes back as the commit's origin in the feed."),
+  'idempotency-key': headerText
+    .optional()
+    .describe('Repeating a request with it answers as the first time.'),
+  'x-operation-id': headerText
+    .optional()
+    .describe("Comes back as the commit's origin in the feed."),
 });
 
 export const versionedWriteHeaders = writeHeaders.extend({
-  'if-match': headerText.optional().describe('The ETag you have seen: 412 when the row has changed since.'),
+  'if-match': headerText
+    .optional()
+    .describe('The ETag you have seen: 412 when the row has changed since.'),
 });
 
 /** Bulk writes count rows; they do not show them. */

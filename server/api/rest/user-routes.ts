@@ -1,13 +1,25 @@
 import { z } from 'zod';
 import { users } from '../../../domain/entities/users.ts';
 import { rowSchema } from '../../../domain/entity.ts';
-import { hashPassword, PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN } from '../../../platform/password.ts';
+import {
+  hashPassword,
+  PASSWORD_CHARACTERS_MAX,
+  PASSWORD_CHARACTERS_MIN,
+} from '../../../platform/password.ts';
 import { createUser } from '../../commands/create-user.ts';
 import { updateUser } from '../../commands/update-user.ts';
 import { principalOf, type App, type Context } from '../context.ts';
 import { etagOfAnswer } from './etag.ts';
 import { notFound, read } from './read.ts';
-import { answers, idParams, idSchema, listOf, oneOf, readHeaders, writeHeaders } from './schemas.ts';
+import {
+  answers,
+  idParams,
+  idSchema,
+  listOf,
+  oneOf,
+  readHeaders,
+  writeHeaders,
+} from './schemas.ts';
 import { listMembersJson, readMemberJson, type UserQuery } from './users.ts';
 import { write } from './write.ts';
 
@@ -60,7 +72,9 @@ export function registerUserRoutes(app: App, context: Context): void {
       const { accountId } = principalOf(request);
       const query: UserQuery = request.query;
       return reply.send(
-        await read(context, request, reply, { load: (signal) => listMembersJson(database, { accountId, query, signal }) }),
+        await read(context, request, reply, {
+          load: (signal) => listMembersJson(database, { accountId, query, signal }),
+        }),
       );
     },
   );
@@ -68,7 +82,13 @@ export function registerUserRoutes(app: App, context: Context): void {
     '/api/users/:id',
     {
       config,
-      schema: { tags, summary: 'One member', params: idParams, headers: readHeaders, response: answers(200, oneOf(member)) },
+      schema: {
+        tags,
+        summary: 'One member',
+        params: idParams,
+        headers: readHeaders,
+        response: answers(200, oneOf(member)),
+      },
     },
     async (request, reply) => {
       const { accountId } = principalOf(request);
@@ -103,7 +123,13 @@ function registerWrites(app: App, context: Context): void {
       const principal = principalOf(request);
       const passwordHash = await hashPassword(request.body.password);
       return write(context, request, reply, async (tx) => {
-        const person = { username, displayName: display_name, email, passwordHash, roleId: role_id };
+        const person = {
+          username,
+          displayName: display_name,
+          email,
+          passwordHash,
+          roleId: role_id,
+        };
         const id = await createUser(tx, { principal, ...person });
         const json = await readMemberJson(tx, { accountId: principal.accountId, id });
         const body = `{"data":${json}}`;
@@ -130,7 +156,11 @@ function registerWrites(app: App, context: Context): void {
       const { id } = request.params;
       const passwordHash = given === undefined ? undefined : await hashPassword(given);
       return write(context, request, reply, async (tx) => {
-        const isMember = await updateUser(tx, { principal, id, change: { ...person, passwordHash, roleId } });
+        const isMember = await updateUser(tx, {
+          principal,
+          id,
+          change: { ...person, passwordHash, roleId },
+        });
         if (!isMember) throw notFound();
         const body = `{"data":${await readMemberJson(tx, { accountId: principal.accountId, id })}}`;
         return { status: 200, body, etag: etagOfAnswer(users, body) };

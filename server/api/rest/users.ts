@@ -29,7 +29,11 @@ export async function readMemberJson(
   return rows[0] && writeMember(rows[0]);
 }
 
-export type UserQuery = { readonly page: number; readonly limit: number; readonly search?: string | undefined };
+export type UserQuery = {
+  readonly page: number;
+  readonly limit: number;
+  readonly search?: string | undefined;
+};
 
 /** Members of the account by name, `{data, total, page, limit}`. One statement. */
 export async function listMembersJson(

@@ -17,14 +17,15 @@ export async function write(
 ): Promise<Reply> {
   const principal = principalOf(request);
   const key = readIdempotencyKey(request);
-  const claim = key === undefined
-    ? undefined
-    : {
-        accountId: principal.accountId,
-        userId: principal.userId,
-        key,
-        requestHash: hashRequest(context.config.secret, request),
-      };
+  const claim =
+    key === undefined
+      ? undefined
+      : {
+          accountId: principal.accountId,
+          userId: principal.userId,
+          key,
+          requestHash: hashRequest(context.config.secret, request),
+        };
   const { value, commitLsn } = await context.database.transaction(
     async (tx) => {
       const earlier = claim && (await claimKey(tx, claim));

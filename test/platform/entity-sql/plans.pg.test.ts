@@ -131,10 +131,11 @@ it('searching uses trigrams, of the account only, in both tables', async () => {
   expect(isRead(plans, 'contacts')).toBe(false);
 });
 
-it('the board takes the first leads of each stage from the index of the board', async () => {
+it('the board counts and takes the first leads of each stage from the index of the board', async () => {
   const plans = await explain(boardStatement(account.accountId, boardQuerySchema().parse({})));
-  const scan = plans.find((plan) => plan['Index Name'] === 'leads_board');
-  expect(scan?.['Actual Rows']).toBeLessThanOrEqual(21);
+  const scans = plans.filter((plan) => plan['Index Name'] === 'leads_board');
+  expect(scans.some((plan) => plan['Actual Rows'] <= 21)).toBe(true);
+  expect(isRead(plans, 'leads')).toBe(false);
 });
 
 it('every sort and every filter of every list has an index behind the account', async () => {

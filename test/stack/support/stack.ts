@@ -46,10 +46,12 @@ type Options = {
   more?: Record<string, string>;
   /** Runs on the database before any process of ours connects. */
   prepare?: (sql: Sql, database: TestDatabase) => Promise<void>;
+  /** Another copy of the program than this checkout's. */
+  program?: string;
 };
 
 /** Starts api and replicator and waits until the feed is live. The caller closes it. */
-export async function startStack({ postgres, more = {}, prepare }: Options = {}): Promise<Stack> {
+export async function startStack({ postgres, more = {}, prepare, program }: Options = {}): Promise<Stack> {
   const database = await (postgres ? postgres.createDatabase() : createTestDatabase());
   const redis = await startRedis();
   const environment: Record<string, string> = {
@@ -60,16 +62,23 @@ export async function startStack({ postgres, more = {}, prepare }: Options = {})
     CLARIN_SECRET: SECRET,
     COOKIE_SECURE: 'false',
     LOG_LEVEL: 'info',
+    RATE_LIMIT_PER_MINUTE: '1000000',
+    LOGIN_LIMIT_PER_MINUTE: '1000000',
     ...more,
   };
   const pool = new pg.Pool({ connectionString: database.ownerUrl, max: 8 });
   pool.on('error', () => undefined);
+  pool.on('connect', (client) => client.on('error', () => undefined));
   const sql = async (text: string, values: readonly unknown[] = []): Promise<SqlRow[]> =>
     (await pool.query<SqlRow>(text, [...values])).rows;
   await prepare?.(sql, database);
   const extra: RunningRole[] = [];
   const ids = [await createAccount(sql, 'one'), await createAccount(sql, 'two')];
-  const [replicator, api] = await Promise.all([spawnRole('replicator', environment), spawnRole('api', environment, { until: 'live' })]);
+  const copy = program === undefined ? {} : { program };
+  const [replicator, api] = await Promise.all([
+    spawnRole('replicator', environment, copy),
+    spawnRole('api', environment, { until: 'live', ...copy }),
+  ]);
   await api.waitUntil('ready');
   const request: Stack['request'] = async (account, method, path, body, headers = {}) => {
     const answer = await fetch(`${api.url}${path}`, {
