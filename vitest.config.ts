@@ -2,8 +2,8 @@ import { defineConfig } from 'vitest/config';
 import { SummaryReporter } from './test/support/summary-reporter.ts';
 
 /**
- * A file's suffix says what it needs. Two workers: sized for two cores, and a stack test is several processes already.
- * Forks, not threads: a native module and process-wide handlers are under test.
+ * A file's suffix says what it needs. Two workers: sized for two cores, and a stack test is several
+ * processes already. Forks, not threads: a native module and process-wide handlers are under test.
  */
 const NEEDS_SERVICES = ['test/**/*.redis.test.ts', 'test/**/*.pg.test.ts'];
 const NEEDS_PROCESSES = ['test/**/*.stack.test.ts'];

@@ -3,8 +3,8 @@ import { EXIT, exitCodeOf } from '../platform/lifecycle.ts';
 import { findRole, USAGE } from './roles.ts';
 
 /**
- * One program, several roles: `clarin <role> [words]`. Roles that serve run until SIGTERM or SIGINT; the others end
- * by themselves. Exit codes: see platform/lifecycle.ts.
+ * One program, several roles: `clarin <role> [words]`. Roles that serve run until SIGTERM or
+ * SIGINT; the others end by themselves. Exit codes: see platform/lifecycle.ts.
  */
 const [name, ...words] = process.argv.slice(2);
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// Behind `tsc`: what the compiled program reads beside its own code goes to the same place below dist/.
+// Behind `tsc`: what the compiled program reads beside its own code goes to the same place below
+// dist/.
 import { cp, mkdir, readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -8,16 +8,28 @@ import { createLog } from '../platform/log.ts';
 import { poll } from '../platform/services/processes.ts';
 import { findServiceUser } from '../platform/services/service-user.ts';
 import { startWatchdog } from '../platform/services/watchdog.ts';
-import { assertFeedLoads, assertPortsFree, assertPostgresFits, assertRedisAt } from './dev/checks.ts';
+import {
+  assertFeedLoads,
+  assertPortsFree,
+  assertPostgresFits,
+  assertRedisAt,
+} from './dev/checks.ts';
 import { findDataDirectory, lockDataDirectory, readSecrets } from './dev/data-directory.ts';
 import { formatGreeting, type Ready } from './dev/greeting.ts';
-import { ensureLogins, openLog, startPostgres, startRedis, type Logins, type Place } from './dev/services.ts';
+import {
+  ensureLogins,
+  openLog,
+  startPostgres,
+  startRedis,
+  type Logins,
+  type Place,
+} from './dev/services.ts';
 import { readDevSettings } from './dev/settings.ts';
 import { supervise, type Supervised } from './dev/supervisor.ts';
 
 /**
- * Everything on one machine: services, schema, demo account and the three processes, until Ctrl-C. What is started
- * puts its end on a stack, which is worked off backwards however this ends.
+ * Everything on one machine: services, schema, demo account and the three processes, until Ctrl-C.
+ * What is started puts its end on a stack, which is worked off backwards however this ends.
  */
 type Ends = (() => Promise<void> | void)[];
 
@@ -73,7 +85,11 @@ async function start(environment: Environment, ends: Ends, stop: AbortSignal) {
   const directory = await findDataDirectory(settings.dataDirectory, user);
   const lock = await lockDataDirectory(directory);
   ends.push(() => lock.release());
-  const ports = { API_PORT: settings.apiPort, FEED_PORT: settings.feedPort, INGEST_PORT: settings.ingestPort };
+  const ports = {
+    API_PORT: settings.apiPort,
+    FEED_PORT: settings.feedPort,
+    INGEST_PORT: settings.ingestPort,
+  };
   await assertPortsFree(settings.host, ports, lock.isAfterKill ? PATIENCE_AFTER_KILL_MS : 0);
   const place = { directory, user, secrets: await readSecrets(directory), settings };
   const services = await startServices(place, ends, stop);
@@ -142,12 +158,18 @@ type Prepared = { readonly login: Ready['login']; readonly logins: Logins | unde
 async function prepare(place: Place, services: Services): Promise<Prepared> {
   const log = createLog({ component: 'migrate', level: 'warn' });
   await migrate({ url: services.database, log, publication: place.settings.publication });
-  const logins = services.isOurPostgres ? await ensureLogins(services.database, place.secrets) : undefined;
+  const logins = services.isOurPostgres
+    ? await ensureLogins(services.database, place.secrets)
+    : undefined;
   const { username, password } = await seedDemo({ url: services.database, log });
   return { login: { username, password }, logins };
 }
 
-async function startRoles(place: Place, given: Services & Prepared, ends: Ends): Promise<Supervised[]> {
+async function startRoles(
+  place: Place,
+  given: Services & Prepared,
+  ends: Ends,
+): Promise<Supervised[]> {
   const { settings, secrets, directory } = place;
   const common = {
     ...settings.environment,
@@ -172,7 +194,11 @@ async function startRoles(place: Place, given: Services & Prepared, ends: Ends):
 }
 
 /** @throws ClarinError of a role that refuses to start; `unavailable` when health stays red. */
-async function waitUntilReady(ready: Ready, roles: readonly Supervised[], stop: AbortSignal): Promise<void> {
+async function waitUntilReady(
+  ready: Ready,
+  roles: readonly Supervised[],
+  stop: AbortSignal,
+): Promise<void> {
   const feed = ready.feed.replace(/^ws:/, 'http:').replace(/\/feed$/, '');
   let last = '';
   const green = poll(

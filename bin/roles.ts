@@ -10,7 +10,10 @@ const DATABASE_ONLY: Needs = { redis: false, secret: false };
 
 type Start = (config: Config, log: Log, signal: AbortSignal) => Promise<Running>;
 
-/** Runs until it is told to stop. Modules are loaded when needed: no role pays for another's native code. */
+/**
+ * Runs until it is told to stop. Modules are loaded when needed: no role pays for another's native
+ * code.
+ */
 function serve(says: string, component: Component, needs: Needs, load: () => Promise<Start>): Role {
   return {
     says,
@@ -25,7 +28,12 @@ function serve(says: string, component: Component, needs: Needs, load: () => Pro
 
 type Command = (config: Config, log: Log, words: readonly string[]) => Promise<number>;
 
-function command(says: string, component: Component, needs: Needs, load: () => Promise<Command>): Role {
+function command(
+  says: string,
+  component: Component,
+  needs: Needs,
+  load: () => Promise<Command>,
+): Role {
   return {
     says,
     run: async (words) => {
@@ -53,18 +61,23 @@ const ROLES: Readonly<Record<string, Role>> = {
     const { startGateway } = await import('../replicator/feed/gateway.ts');
     return startGateway;
   }),
-  migrate: command('brings the schema and the publication up to date', 'migrate', DATABASE_ONLY, async () => {
-    const { migrate } = await import('../migrations/run.ts');
-    return async (config, log) => {
-      const { applied } = await migrate({
-        url: config.migrateDatabaseUrl,
-        log,
-        publication: config.publication,
-      });
-      log.info({ applied }, 'schema is up to date');
-      return 0;
-    };
-  }),
+  migrate: command(
+    'brings the schema and the publication up to date',
+    'migrate',
+    DATABASE_ONLY,
+    async () => {
+      const { migrate } = await import('../migrations/run.ts');
+      return async (config, log) => {
+        const { applied } = await migrate({
+          url: config.migrateDatabaseUrl,
+          log,
+          publication: config.publication,
+        });
+        log.info({ applied }, 'schema is up to date');
+        return 0;
+      };
+    },
+  ),
   slot: command('slot status | create | drop', 'replicator', DATABASE_ONLY, async () => {
     const { runSlotCommand } = await import('../replicator/slot-command.ts');
     return runSlotCommand;

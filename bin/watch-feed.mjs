@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 // Prints what the feed says: node bin/watch-feed.mjs <api> <feed> <username> <password> [table ...]
-// A whole client in one page, to read as much as to run. What it lacks is in docs/spec/feed.md: resuming from the last
-// cursor after a break, and a fresh token on the same socket before the old one expires.
+// A whole client in one page, to read as much as to run. What it lacks is in docs/spec/feed.md:
+// resuming from the last cursor after a break, and a fresh token on the same socket before the old
+// one expires.
 import WebSocket from 'ws';
 
 const [api, feed, username, password, ...tables] = process.argv.slice(2);
@@ -26,11 +27,12 @@ const socket = new WebSocket(feed);
 const send = (message) => socket.send(JSON.stringify(message));
 
 socket.on('open', () => send({ type: 'hello', version: 1, token: login.token }));
-socket.addEventListener('message', (event) => {
-  const message = JSON.parse(event.data);
+socket.on('message', (data) => {
+  const text = Buffer.from(data).toString();
+  const message = JSON.parse(text);
   // Once a second, to show that the feed is alive: of no use to a reader.
   if (message.type === 'heartbeat') return;
-  process.stdout.write(`${event.data}\n`);
+  process.stdout.write(`${text}\n`);
   if (message.type === 'welcome') {
     send({ type: 'subscribe', id: 'watch', tables: watched.map((table) => ({ table })) });
   }

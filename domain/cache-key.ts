@@ -83,14 +83,16 @@ export function reachOf(entity: Entity, entities: readonly Entity[] = ENTITIES):
     }
   }
   if (entity.table === 'sessions') add({ family: PRINCIPALS, scope: 'entry', field: 'id' });
-  if (['accounts', 'memberships', 'roles'].includes(entity.table)) add({ family: PRINCIPALS, scope: 'all' });
+  if (['accounts', 'memberships', 'roles'].includes(entity.table))
+    add({ family: PRINCIPALS, scope: 'all' });
   return [...reaches.values()];
 }
 
 /** Every family there is: what a new epoch drops. */
 export function allFamilies(entities: readonly Entity[] = ENTITIES): string[] {
   const families = new Set<string>([PRINCIPALS]);
-  for (const entity of entities) for (const reach of reachOf(entity, entities)) families.add(reach.family);
+  for (const entity of entities)
+    for (const reach of reachOf(entity, entities)) families.add(reach.family);
   return [...families];
 }
 

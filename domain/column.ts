@@ -34,8 +34,8 @@ export type Column<K extends ColumnKind = ColumnKind, N extends boolean = boolea
   readonly permission: Permission | undefined;
 };
 
-type Options<N extends boolean> = {
-  nullable?: N;
+type Options = {
+  nullable?: boolean;
   write?: ColumnWrite;
   required?: boolean;
   published?: boolean;
@@ -44,11 +44,14 @@ type Options<N extends boolean> = {
   pgType?: string;
 };
 
+/** Taken from the options and not inferred from where the column is used, which would make it `boolean`. */
+type Nullable<O> = O extends { nullable: true } ? true : false;
+
 function column<K extends ColumnKind, N extends boolean>(
   kind: K,
   pgType: string,
   value: z.ZodType,
-  options: Options<N>,
+  options: Options,
 ): Column<K, N> {
   return {
     kind,
@@ -67,65 +70,89 @@ const idSchema = z.int().positive();
 const timestampSchema = z.iso.datetime({ offset: true });
 
 /** Identity or reference: bigint in Postgres, a JSON number, refused beyond 2^53. */
-export const id = <N extends boolean = false>(options: Options<N> = {}): Column<'id', N> =>
-  column('id', 'bigint', idSchema, options);
+export const id = <const O extends Options = Options>(
+  options: O = {} as O,
+): Column<'id', Nullable<O>> => column('id', 'bigint', idSchema, options);
 
-export const int = <N extends boolean = false>(
-  options: Options<N> & { min?: number; max?: number } = {},
-): Column<'int', N> =>
+export const int = <const O extends Options = Options>(
+  options: O & { min?: number; max?: number } = {} as O,
+): Column<'int', Nullable<O>> =>
   column(
     'int',
     'integer',
-    z.int().min(options.min ?? -2147483648).max(options.max ?? 2147483647),
+    z
+      .int()
+      .min(options.min ?? -2147483648)
+      .max(options.max ?? 2147483647),
     options,
   );
 
 /** `value numeric(14,2)` and the like: the text of Postgres verbatim, a JSON number. */
-export const numeric = <N extends boolean = false>(
-  options: Options<N> & { min?: number; max?: number } = {},
-): Column<'numeric', N> =>
+export const numeric = <const O extends Options = Options>(
+  options: O & { min?: number; max?: number } = {} as O,
+): Column<'numeric', Nullable<O>> =>
   column(
     'numeric',
     'numeric(14,2)',
-    z.number().min(options.min ?? -999_999_999_999).max(options.max ?? 999_999_999_999),
+    z
+      .number()
+      .min(options.min ?? -999_999_999_999)
+      .max(options.max ?? 999_999_999_999),
     options,
   );
 
-export const boolean = <N extends boolean = false>(options: Options<N> = {}): Column<'boolean', N> =>
-  column('boolean', 'boolean', z.boolean(), options);
+export const boolean = <const O extends Options = Options>(
+  options: O = {} as O,
+): Column<'boolean', Nullable<O>> => column('boolean', 'boolean', z.boolean(), options);
 
 /** NUL cannot be stored by Postgres and lone surrogates cannot be sent: both are refused here. */
-export const text = <N extends boolean = false>(
-  options: Options<N> & { min?: number; max?: number; values?: readonly string[]; pattern?: RegExp } = {},
-): Column<'text', N> => {
-  if (options.values) return column('text', 'text', z.enum(options.values as [string, ...string[]]), options);
+export const text = <const O extends Options = Options>(
+  options: O & {
+    min?: number;
+    max?: number;
+    values?: readonly string[];
+    pattern?: RegExp;
+  } = {} as O,
+): Column<'text', Nullable<O>> => {
+  if (options.values)
+    return column('text', 'text', z.enum(options.values as [string, ...string[]]), options);
   let schema = z
     .string()
     .max(options.max ?? 10_000)
-    .refine((value) => !value.includes('\0') && value.isWellFormed(), 'holds a character that cannot be stored');
+    .refine(
+      (value) => !value.includes('\0') && value.isWellFormed(),
+      'holds a character that cannot be stored',
+    );
   if (options.min !== undefined) schema = schema.min(options.min);
   if (options.pattern) schema = schema.regex(options.pattern);
   return column('text', 'text', schema, options);
 };
 
-export const timestamp = <N extends boolean = false>(options: Options<N> = {}): Column<'timestamp', N> =>
+export const timestamp = <const O extends Options = Options>(
+  options: O = {} as O,
+): Column<'timestamp', Nullable<O>> =>
   column('timestamp', 'timestamp with time zone', timestampSchema, options);
 
 /** An object of at most 16 KiB: custom fields and settings. */
-export const json = <N extends boolean = false>(options: Options<N> = {}): Column<'json', N> =>
+export const json = <const O extends Options = Options>(
+  options: O = {} as O,
+): Column<'json', Nullable<O>> =>
   column(
     'json',
     'jsonb',
     z
       .record(z.string().max(200), z.unknown())
       .refine((value) => JSON.stringify(value).length <= 16_384, 'is larger than 16 KiB')
-      .refine((value) => !JSON.stringify(value).includes('\\u0000'), 'holds a character that cannot be stored'),
+      .refine(
+        (value) => !JSON.stringify(value).includes('\\u0000'),
+        'holds a character that cannot be stored',
+      ),
     options,
   );
 
-export const textArray = <N extends boolean = false>(
-  options: Options<N> & { values?: readonly string[]; max?: number } = {},
-): Column<'text_array', N> =>
+export const textArray = <const O extends Options = Options>(
+  options: O & { values?: readonly string[]; max?: number } = {} as O,
+): Column<'text_array', Nullable<O>> =>
   column(
     'text_array',
     'text[]',

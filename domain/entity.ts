@@ -92,12 +92,15 @@ export type CommonColumns = typeof stamps & { id: Column<'id', false> };
 export type TenantColumns = CommonColumns & { account_id: Column<'id', false> };
 
 /** A row of an account. Adds id, account_id, created_at, updated_at. @throws Error on a slip in the declaration. */
-export function defineEntity<const C extends Columns>(declaration: Declaration<C>): Entity<C & TenantColumns> {
+export function defineEntity<const C extends Columns>(
+  declaration: Declaration<C>,
+): Entity<C & TenantColumns> {
   const own = { id: id(), account_id: id({ references: 'accounts' }) };
-  return complete({ ...declaration, columns: { ...own, ...declaration.columns, ...stamps } }, 'tenant', [
-    'account_id',
-    'id',
-  ]);
+  return complete(
+    { ...declaration, columns: { ...own, ...declaration.columns, ...stamps } },
+    'tenant',
+    ['account_id', 'id'],
+  );
 }
 
 /** accounts and users: tables without account_id. Adds id, created_at, updated_at. */
@@ -138,7 +141,8 @@ function assertDeclaration(entity: Entity): void {
     if (!entity.columns[name]?.published) fail(`${name} is not a published column`);
   };
   if (!/^[a-z_]{1,40}$/.test(entity.table)) fail('its name is not snake_case');
-  if (entity.scope === 'tenant' && entity.identity[0] !== 'account_id') fail('identity starts with account_id');
+  if (entity.scope === 'tenant' && entity.identity[0] !== 'account_id')
+    fail('identity starts with account_id');
   for (const name of entity.identity) {
     known(name);
     if (entity.columns[name]?.nullable) fail(`${name} in the identity may be null`);
@@ -149,7 +153,8 @@ function assertDeclaration(entity: Entity): void {
     if (!entity.list.sorts.includes(entity.list.sort)) fail('default sort is not among the sorts');
     for (const filter of Object.values(entity.list.filters)) {
       if (filter.kind === 'linked') {
-        if (entity.embeds[filter.embed]?.kind !== 'many') fail(`${filter.embed} is not a many embed`);
+        if (entity.embeds[filter.embed]?.kind !== 'many')
+          fail(`${filter.embed} is not a many embed`);
       } else known(filter.column);
     }
   }
@@ -197,7 +202,8 @@ export function rowSchema(entity: Entity): z.ZodObject {
   const shape: Record<string, z.ZodType> = {};
   for (const name of publishedColumns(entity)) {
     const column = entity.columns[name];
-    if (column) shape[name] = column.nullable || column.permission ? column.value.optional() : column.value;
+    if (column)
+      shape[name] = column.nullable || column.permission ? column.value.optional() : column.value;
   }
   return z.object(shape);
 }
@@ -220,5 +226,7 @@ export function patchSchema(entity: Entity): z.ZodType<Record<string, unknown>> 
     if (column.write !== 'always') continue;
     shape[name] = column.nullable ? column.value.nullish() : column.value.optional();
   }
-  return z.strictObject(shape).refine((body) => Object.keys(body).length > 0, 'has nothing to change');
+  return z
+    .strictObject(shape)
+    .refine((body) => Object.keys(body).length > 0, 'has nothing to change');
 }

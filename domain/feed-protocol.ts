@@ -49,7 +49,11 @@ export const clientMessage = z.discriminatedUnion('type', [
   }),
   z.strictObject({ type: z.literal('unsubscribe'), id: subscriptionId }),
   z.strictObject({ type: z.literal('auth'), token: z.string().max(4096) }),
-  z.strictObject({ type: z.literal('signal'), kind: z.enum(['typing']), chat_id: z.int().positive() }),
+  z.strictObject({
+    type: z.literal('signal'),
+    kind: z.enum(['typing']),
+    chat_id: z.int().positive(),
+  }),
   z.strictObject({ type: z.literal('ping') }),
 ]);
 
@@ -61,7 +65,13 @@ type FeedKey = Readonly<Record<string, number | string>>;
 export type FeedChange =
   | { table: string; op: 'insert'; key: FeedKey; row: Record<string, unknown> }
   /** `unchanged` names columns whose value was not written again: keep what you have. */
-  | { table: string; op: 'update'; key: FeedKey; row: Record<string, unknown>; unchanged?: string[] }
+  | {
+      table: string;
+      op: 'update';
+      key: FeedKey;
+      row: Record<string, unknown>;
+      unchanged?: string[];
+    }
   | { table: string; op: 'delete'; key: FeedKey }
   | { table: string; op: 'bulk' | 'truncate'; key: Record<string, never> };
 

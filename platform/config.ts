@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import { ClarinError } from '../domain/errors.ts';
 
-/** The only reader of process.env. Every variable, its default and what it is for stand here once. */
 const PORT = 'must be a port: a whole number up to 65535';
 const port = (fallback: number) =>
   z.coerce.number(PORT).int(PORT).min(0, PORT).max(65535, PORT).default(fallback);
@@ -12,6 +11,7 @@ const url = (...protocols: string[]) =>
 
 const databaseUrl = url('postgres:', 'postgresql:');
 
+/** The only reader of process.env. Every variable, its default and what it is for stand here once. */
 export const settings = z.object({
   /** Postgres for api, ingest, gateway. */
   DATABASE_URL: databaseUrl,
@@ -26,10 +26,21 @@ export const settings = z.object({
   INGEST_PORT: port(8082),
   GATEWAY_PORT: port(8083),
   /** Signs access tokens; the same for api, replicator and gateway. */
-  CLARIN_SECRET: z.string().min(32, 'must have at least 32 characters: `openssl rand -hex 32` makes one'),
-  CLARIN_SLOT: z.string().regex(/^[a-z0-9_]{1,63}$/, 'may hold a-z, 0-9 and _ only').optional(),
-  CLARIN_PUBLICATION: z.string().regex(/^[a-z0-9_]{1,63}$/, 'may hold a-z, 0-9 and _ only').default('clarin'),
-  CLARIN_REDIS_PREFIX: z.string().regex(/^[a-z0-9_-]{1,32}$/, 'may hold a-z, 0-9, _ and - only').default('clarin'),
+  CLARIN_SECRET: z
+    .string()
+    .min(32, 'must have at least 32 characters: `openssl rand -hex 32` makes one'),
+  CLARIN_SLOT: z
+    .string()
+    .regex(/^[a-z0-9_]{1,63}$/, 'may hold a-z, 0-9 and _ only')
+    .optional(),
+  CLARIN_PUBLICATION: z
+    .string()
+    .regex(/^[a-z0-9_]{1,63}$/, 'may hold a-z, 0-9 and _ only')
+    .default('clarin'),
+  CLARIN_REDIS_PREFIX: z
+    .string()
+    .regex(/^[a-z0-9_-]{1,32}$/, 'may hold a-z, 0-9, _ and - only')
+    .default('clarin'),
   POOL_MAX: z.coerce.number().int().min(1).max(200).default(10),
   STATEMENT_TIMEOUT_MS: z.coerce.number().int().min(100).max(600_000).default(5_000),
   /** Requests one session (or, without one, one address) may make in a minute. */
@@ -79,7 +90,9 @@ export type Needs = { redis: boolean; secret: boolean };
 /** @throws ClarinError `configuration` naming every variable that is missing or wrong, in words. */
 export function parseSettings<T>(schema: z.ZodType<T>, given: Environment): T {
   // An empty variable is an absent one: compose files write them so.
-  const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined && value !== ''));
+  const present = Object.fromEntries(
+    Object.entries(given).filter(([, value]) => value !== undefined && value !== ''),
+  );
   const parsed = schema.safeParse(present);
   if (parsed.success) return parsed.data;
   const reasons = parsed.error.issues.map((issue) => {
@@ -111,7 +124,9 @@ export function readConfig(
     ingestPort: value.INGEST_PORT,
     gatewayPort: value.GATEWAY_PORT,
     secret: value.CLARIN_SECRET,
-    slot: value.CLARIN_SLOT ?? `clarin_${database.toLowerCase().replace(/[^a-z0-9_]/g, '_')}`.slice(0, 63),
+    slot:
+      value.CLARIN_SLOT ??
+      `clarin_${database.toLowerCase().replace(/[^a-z0-9_]/g, '_')}`.slice(0, 63),
     publication: value.CLARIN_PUBLICATION,
     redisPrefix: value.CLARIN_REDIS_PREFIX,
     poolMax: value.POOL_MAX,
@@ -119,7 +134,9 @@ export function readConfig(
     rateLimitPerMinute: value.RATE_LIMIT_PER_MINUTE,
     loginLimitPerMinute: value.LOGIN_LIMIT_PER_MINUTE,
     cookieSecure: value.COOKIE_SECURE === 'true',
-    allowedOrigins: value.ALLOWED_ORIGINS.split(',').map((origin) => origin.trim()).filter((origin) => origin !== ''),
+    allowedOrigins: value.ALLOWED_ORIGINS.split(',')
+      .map((origin) => origin.trim())
+      .filter((origin) => origin !== ''),
     logLevel: value.LOG_LEVEL,
   };
 }

@@ -11,7 +11,8 @@ export const EXIT = { ok: 0, configuration: 1, fault: 2, restart: 75 } as const;
 
 export function exitCodeOf(error: unknown): number {
   if (!(error instanceof ClarinError)) return EXIT.fault;
-  if (error.code === 'configuration' || error.code === 'replication_drift') return EXIT.configuration;
+  if (error.code === 'configuration' || error.code === 'replication_drift')
+    return EXIT.configuration;
   return error.code === 'internal' ? EXIT.fault : EXIT.restart;
 }
 
@@ -19,7 +20,10 @@ export function exitCodeOf(error: unknown): number {
  * Runs one role until SIGTERM or SIGINT, then stops it within ten seconds. A start that fails prints one sentence
  * and exits; a fault nobody handled is logged once and ends the process: the supervisor starts a clean one.
  */
-export async function runUntilStopped(log: Log, start: (signal: AbortSignal) => Promise<Running>): Promise<never> {
+export async function runUntilStopped(
+  log: Log,
+  start: (signal: AbortSignal) => Promise<Running>,
+): Promise<never> {
   const stopping = new AbortController();
   const asked = new Promise<void>((resolve) => {
     stopping.signal.addEventListener('abort', () => resolve(), { once: true });

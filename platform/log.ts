@@ -1,7 +1,16 @@
 import { pino, type Logger } from 'pino';
 
 export type Log = Logger;
-export type Component = 'api' | 'sync' | 'whatsapp' | 'feed' | 'replicator' | 'ingest' | 'migrate' | 'dev' | 'cache';
+export type Component =
+  | 'api'
+  | 'sync'
+  | 'whatsapp'
+  | 'feed'
+  | 'replicator'
+  | 'ingest'
+  | 'migrate'
+  | 'dev'
+  | 'cache';
 
 /** Fields that must never be written, wherever they stand one or two levels deep. */
 const SECRETS = [
@@ -28,6 +37,9 @@ export function createLog(options: { component: Component; level: string }): Log
     timestamp: () => `,"at":"${new Date().toISOString()}"`,
     messageKey: 'message',
     errorKey: 'error',
-    redact: { paths: SECRETS.flatMap((name) => [`["${name}"]`, `*["${name}"]`, `*.*["${name}"]`]), censor: '[secret]' },
+    redact: {
+      paths: SECRETS.flatMap((name) => [`["${name}"]`, `*["${name}"]`, `*.*["${name}"]`]),
+      censor: '[secret]',
+    },
   });
 }

@@ -171,14 +171,20 @@ async function run(client: pg.PoolClient | pg.Client, statement: Sql): Promise<T
 /** A connection is thrown away when its state is unknown: timeouts of the driver and broken sockets. */
 function isBroken(error: Error): boolean {
   const message = error.message;
-  return /timeout|terminat|ECONN|EPIPE|closed|not queryable/i.test(message) || !('severity' in error);
+  return (
+    /timeout|terminat|ECONN|EPIPE|closed|not queryable/i.test(message) || !('severity' in error)
+  );
 }
 
 /** Cancels what a connection runs, from another one, as libpq does. Best effort: the statement timeout is behind it. */
 async function cancelBackend(url: string, client: pg.PoolClient): Promise<void> {
   const pid = (client as unknown as { processID?: number }).processID;
   if (pid === undefined) return;
-  const canceller = new pg.Client({ connectionString: url, connectionTimeoutMillis: 1_000, query_timeout: 1_000 });
+  const canceller = new pg.Client({
+    connectionString: url,
+    connectionTimeoutMillis: 1_000,
+    query_timeout: 1_000,
+  });
   canceller.on('error', () => undefined);
   try {
     await canceller.connect();

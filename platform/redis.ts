@@ -40,7 +40,10 @@ export async function assertRedisFits(redis: Redis): Promise<void> {
   const info = await redis.info();
   const version = /^redis_version:(\d+)/m.exec(info)?.[1] ?? '0';
   if (Number(version) < 7) {
-    throw new ClarinError('configuration', `Redis ${version} is too old: Clarin needs Redis 7 or newer.`);
+    throw new ClarinError(
+      'configuration',
+      `Redis ${version} is too old: Clarin needs Redis 7 or newer.`,
+    );
   }
   const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1] ?? 'noeviction';
   if (policy !== 'noeviction') {

@@ -45,21 +45,26 @@ export async function readSlot(db: Queries, slot: string): Promise<SlotStatus | 
     const text = row[name];
     return typeof text === 'string' ? parseLsn(text) : undefined;
   };
+  const present = (name: string): string | undefined => row[name] ?? undefined;
   const number = (name: string): number => Number(row[name] ?? 0);
   return {
     name: row['name'] ?? slot,
     plugin: row['plugin'] ?? '',
     database: row['database'] ?? '',
     active: row['active'] === 't',
-    activePid: row['active_pid'] == null ? undefined : number('active_pid'),
-    walStatus: row['wal_status'] ?? undefined,
+    activePid: present('active_pid') === undefined ? undefined : number('active_pid'),
+    walStatus: present('wal_status'),
     restartLsn: lsn('restart_lsn'),
     confirmedFlushLsn: lsn('confirmed_flush_lsn'),
     currentLsn: lsn('current_lsn') ?? (0n as Lsn),
     retainedBytes: number('retained_bytes'),
-    safeWalBytes: row['safe_wal_size'] == null ? null : number('safe_wal_size'),
-    invalidationReason: row['invalidation_reason'] ?? undefined,
-    spill: { transactions: number('spill_txns'), count: number('spill_count'), bytes: number('spill_bytes') },
+    safeWalBytes: present('safe_wal_size') === undefined ? null : number('safe_wal_size'),
+    invalidationReason: present('invalidation_reason'),
+    spill: {
+      transactions: number('spill_txns'),
+      count: number('spill_count'),
+      bytes: number('spill_bytes'),
+    },
     total: { transactions: number('total_txns'), bytes: number('total_bytes') },
   };
 }
@@ -69,7 +74,11 @@ export async function readSlot(db: Queries, slot: string): Promise<SlotStatus | 
  * invalidation_reason too (wal_removed, rows_removed, wal_level_insufficient, idle_timeout).
  */
 export function isSlotLost(status: SlotStatus): boolean {
-  return status.walStatus === 'lost' || status.invalidationReason !== undefined || status.restartLsn === undefined;
+  return (
+    status.walStatus === 'lost' ||
+    status.invalidationReason !== undefined ||
+    status.restartLsn === undefined
+  );
 }
 
 /** Pure: the slot in words for an operator. */
@@ -79,13 +88,23 @@ export function judgeSlot(status: SlotStatus | undefined): HealthCheck {
   const kept = `${formatBytes(status.retainedBytes)} of WAL kept`;
   if (isSlotLost(status)) {
     const why = status.invalidationReason ?? status.walStatus ?? 'no restart_lsn';
-    return check(false, `the slot is lost (${why}); the leading replicator replaces it and clients resync`);
+    return check(
+      false,
+      `the slot is lost (${why}); the leading replicator replaces it and clients resync`,
+    );
   }
   if (status.walStatus === 'unreserved') {
-    return check(false, `the slot is about to be lost: its WAL may go at the next checkpoint (${kept})`);
+    return check(
+      false,
+      `the slot is about to be lost: its WAL may go at the next checkpoint (${kept})`,
+    );
   }
-  if (!status.active) return check(false, `nobody reads the slot (${kept}); is a replicator running?`);
-  const budget = status.safeWalBytes === null ? 'no budget' : `${formatBytes(status.safeWalBytes)} left of the budget`;
+  if (!status.active)
+    return check(false, `nobody reads the slot (${kept}); is a replicator running?`);
+  const budget =
+    status.safeWalBytes === null
+      ? 'no budget'
+      : `${formatBytes(status.safeWalBytes)} left of the budget`;
   return check(true, `read by process ${status.activePid ?? '?'}, ${kept}, ${budget}`);
 }
 

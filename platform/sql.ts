@@ -29,13 +29,15 @@ export const empty: Sql = raw('');
 
 /** A quoted identifier. @throws RangeError for names Postgres cannot have. */
 export function ident(name: string): Sql {
-  if (name.length === 0 || name.length > 63 || name.includes('\0')) throw new RangeError(`not an identifier: ${name}`);
+  if (name.length === 0 || name.length > 63 || name.includes('\0'))
+    throw new RangeError(`not an identifier: ${name}`);
   return raw(`"${name.replaceAll('"', '""')}"`);
 }
 
 /** A type to cast to, as a declaration names it: `bigint`, `numeric(14,2)`, `text[]`. @throws RangeError for other text. */
 export function typeName(name: string): Sql {
-  if (!/^[a-z][a-z ]{0,40}(?:\(\d{1,4}(?:,\d{1,4})?\))?(?:\[\])?$/.test(name)) throw new RangeError(`not a type: ${name}`);
+  if (!/^[a-z][a-z ]{0,40}(?:\(\d{1,4}(?:,\d{1,4})?\))?(?:\[\])?$/.test(name))
+    throw new RangeError(`not a type: ${name}`);
   return raw(name);
 }
 
@@ -44,7 +46,10 @@ export function column(alias: string, name: string): Sql {
   return sql`${ident(alias)}.${ident(name)}`;
 }
 
-export function join(parts: readonly Sql[], separator: ', ' | ' and ' | ' or ' | ' ' | ' union all ' = ', '): Sql {
+export function join(
+  parts: readonly Sql[],
+  separator: ', ' | ' and ' | ' or ' | ' ' | ' union all ' = ', ',
+): Sql {
   if (parts.length === 0) return empty;
   const strings = ['', ...parts.slice(1).map(() => separator as string), ''];
   return { [FRAGMENT]: true, strings, values: parts };

@@ -33,7 +33,13 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
   '08006': 'unavailable',
 };
 
-type DriverError = { code: string; constraint?: string; table?: string; column?: string; message: string };
+type DriverError = {
+  code: string;
+  constraint?: string;
+  table?: string;
+  column?: string;
+  message: string;
+};
 
 function isDriverError(error: unknown): error is Error & DriverError {
   return error instanceof Error && 'code' in error && typeof error.code === 'string';
@@ -48,7 +54,8 @@ export function sqlStateOf(error: unknown): string | undefined {
 export function translateError(error: unknown): ClarinError {
   if (error instanceof ClarinError) return error;
   const state = sqlStateOf(error);
-  if (state === undefined) return new ClarinError('unavailable', 'the database is not reachable', { cause: error });
+  if (state === undefined)
+    return new ClarinError('unavailable', 'the database is not reachable', { cause: error });
   const code = CODES[state];
   if (code === undefined || !isDriverError(error)) {
     return new ClarinError('internal', 'a statement failed', { cause: error });
@@ -56,10 +63,14 @@ export function translateError(error: unknown): ClarinError {
   const details: Record<string, unknown> = {};
   if (error.constraint !== undefined) details['constraint'] = error.constraint;
   if (error.column !== undefined) details['column'] = error.column;
-  return new ClarinError(code, state === 'P0001' ? error.message : MESSAGES[code] ?? 'the database refused it', {
-    cause: error,
-    details,
-  });
+  return new ClarinError(
+    code,
+    state === 'P0001' ? error.message : (MESSAGES[code] ?? 'the database refused it'),
+    {
+      cause: error,
+      details,
+    },
+  );
 }
 
 const MESSAGES: Partial<Record<ErrorCode, string>> = {

@@ -7,7 +7,9 @@ import type { DecodedTransaction } from './transaction-builder.ts';
 /** Entries of one family named one by one; with more of them the family is dropped. */
 const ENTRIES_MAX = 500;
 
-const reaches = new Map<string, readonly Reach[]>(ENTITIES.map((entity) => [entity.table, reachOf(entity)]));
+const reaches = new Map<string, readonly Reach[]>(
+  ENTITIES.map((entity) => [entity.table, reachOf(entity)]),
+);
 
 /**
  * The commits of a batch, one per transaction and account, in commit order. A truncate concerns every account there
@@ -71,7 +73,7 @@ function invalidationsOf(commits: readonly AccountCommit[]): Invalidation[] {
 
 /** Undefined for a marker, whose key is empty. */
 function readKey(keyJson: string, field: string): string | undefined {
-  const key = JSON.parse(keyJson) as Record<string, unknown>;
+  const key = JSON.parse(keyJson) as Record<string, string | number>;
   const value = key[field];
   return value === undefined ? undefined : String(value);
 }

@@ -73,7 +73,9 @@ export async function runAttempt(
     stuckAfterMs: timings.stuckAfterMs,
   });
   const tasks = [
-    stream.ended.then(() => Promise.reject(new ClarinError('unavailable', 'the stream was stopped'))),
+    stream.ended.then(() =>
+      Promise.reject(new ClarinError('unavailable', 'the stream was stopped')),
+    ),
     runPipeline(pipelineOptions(context, mandate, parts), pipeline, bounded),
     heartbeat.run(bounded),
     watchStream(readVitals, bounded),
@@ -88,12 +90,18 @@ export async function runAttempt(
   }
 }
 
-function connectStream(context: AttemptContext, statusIntervalMs: number): Omit<Parts, 'heartbeat'> {
+function connectStream(
+  context: AttemptContext,
+  statusIntervalMs: number,
+): Omit<Parts, 'heartbeat'> {
   const { url, slot, publication, metrics, log, seams } = context;
   const acker = new Acker(seams);
   const decoder = new Decoder({ metrics });
   // The queue and the stream hold each other: one fills, the other is paused by it.
-  const queue = new TransactionQueue({ onFull: () => stream.pause(), onDrained: () => stream.resume() });
+  const queue = new TransactionQueue({
+    onFull: () => stream.pause(),
+    onDrained: () => stream.resume(),
+  });
   const stream = openStream({
     url,
     slot,
@@ -117,7 +125,11 @@ function connectStream(context: AttemptContext, statusIntervalMs: number): Omit<
   return { stream, queue, acker };
 }
 
-function pipelineOptions(context: AttemptContext, mandate: Mandate, parts: Parts): Parameters<typeof runPipeline>[0] {
+function pipelineOptions(
+  context: AttemptContext,
+  mandate: Mandate,
+  parts: Parts,
+): Parameters<typeof runPipeline>[0] {
   const { hub, control, writer, gate, log, seams } = context;
   const { stream, queue, acker, heartbeat } = parts;
   return {
@@ -135,7 +147,9 @@ function pipelineOptions(context: AttemptContext, mandate: Mandate, parts: Parts
       hub.heartbeat(position);
     },
     sendStatus: () => stream.sendStatus(),
-    everyone: async () => [...new Set([...(await control.readAccounts(mandate.epoch)), ...hub.accounts()])],
+    everyone: async () => [
+      ...new Set([...(await control.readAccounts(mandate.epoch)), ...hub.accounts()]),
+    ],
   };
 }
 

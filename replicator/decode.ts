@@ -1,10 +1,22 @@
-import { MESSAGE_HEARTBEAT, MESSAGE_ORIGIN, MESSAGE_SIGNAL, MESSAGE_WAS, type FilterValues } from '../domain/change.ts';
+import {
+  MESSAGE_HEARTBEAT,
+  MESSAGE_ORIGIN,
+  MESSAGE_SIGNAL,
+  MESSAGE_WAS,
+  type FilterValues,
+} from '../domain/change.ts';
 import type { Entity } from '../domain/entity.ts';
 import { ClarinError } from '../domain/errors.ts';
 import { toLsn } from '../domain/lsn.ts';
 import { ENTITIES } from '../domain/registry.ts';
 import type { Metrics } from '../platform/metrics.ts';
-import { parseHeartbeat, parseOrigin, parseSignal, parseWas, type WasMessage } from './logical-message.ts';
+import {
+  parseHeartbeat,
+  parseOrigin,
+  parseSignal,
+  parseWas,
+  type WasMessage,
+} from './logical-message.ts';
 import { readMessage, type LogicalMessage, type PgOutputMessage, type Tuple } from './pgoutput.ts';
 import { compileRelation, type Relation } from './relation.ts';
 import {
@@ -163,7 +175,8 @@ export class Decoder {
 
   #message(message: LogicalMessage): DecodedTransaction | undefined {
     if (!this.#open) return this.#lonelyMessage(message);
-    if (!this.#read(message, this.#open)) this.#metrics.messagesIgnored.inc({ prefix: label(message.prefix) });
+    if (!this.#read(message, this.#open))
+      this.#metrics.messagesIgnored.inc({ prefix: label(message.prefix) });
     return undefined;
   }
 
@@ -227,7 +240,7 @@ function label(prefix: string): string {
 const POSTGRES_EPOCH_MS = 946_684_800_000;
 
 /** Microseconds since 2000-01-01 as RFC 3339 UTC: `2026-11-22T10:00:00.000001Z`. */
-export function formatMicros(micros: bigint): string {
+function formatMicros(micros: bigint): string {
   const rest = ((micros % 1_000n) + 1_000n) % 1_000n;
   const ms = (micros - rest) / 1_000n;
   const text = new Date(Number(ms) + POSTGRES_EPOCH_MS).toISOString();

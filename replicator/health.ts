@@ -22,18 +22,22 @@ export type Facts = {
 };
 
 /** A heartbeat that has not come back for this long is late: readers have stopped trusting the cache by then. */
-export const HEARTBEAT_LATE_MS = 3_000;
+const HEARTBEAT_LATE_MS = 3_000;
 
 /** Pure: green only while the feed is live, or while another one's is and this one waits. */
 export function judgeReplicator({ standing, slot, isRedisReachable }: Facts): Health {
   const checks: HealthCheck[] = [judgeStanding(standing)];
-  if (slot instanceof Error) checks.push({ name: 'slot', ok: false, says: `Postgres does not answer: ${slot.message}` });
+  if (slot instanceof Error)
+    checks.push({ name: 'slot', ok: false, says: `Postgres does not answer: ${slot.message}` });
   else checks.push(judgeSlot(slot));
-  if (standing.role === 'leader') checks.push(judgeHeartbeat(standing.heartbeatAgeMs, standing.stage));
+  if (standing.role === 'leader')
+    checks.push(judgeHeartbeat(standing.heartbeatAgeMs, standing.stage));
   checks.push({
     name: 'redis',
     ok: isRedisReachable,
-    says: isRedisReachable ? 'Redis answers' : 'Redis does not answer; changes wait and readers bypass the cache',
+    says: isRedisReachable
+      ? 'Redis answers'
+      : 'Redis does not answer; changes wait and readers bypass the cache',
   });
   return judgeHealth(checks);
 }
@@ -48,7 +52,9 @@ function judgeStanding(standing: Standing): HealthCheck {
         ? check(true, 'standby: another replicator leads')
         : check(false, 'standby: no leader beats; this one takes over as soon as it may');
     case 'leader':
-      return standing.trouble === undefined ? check(true, 'leader') : check(false, `leader without a stream: ${standing.trouble}`);
+      return standing.trouble === undefined
+        ? check(true, 'leader')
+        : check(false, `leader without a stream: ${standing.trouble}`);
     default:
       return standing satisfies never;
   }
@@ -58,6 +64,7 @@ function judgeHeartbeat(ageMs: number | undefined, stage: string): HealthCheck {
   const check = (ok: boolean, says: string): HealthCheck => ({ name: 'heartbeat', ok, says });
   if (ageMs === undefined) return check(false, 'no heartbeat has come back yet');
   const age = `${(ageMs / 1_000).toFixed(1)} s`;
-  if (ageMs <= HEARTBEAT_LATE_MS) return check(true, `the last one that came back was sent ${age} ago`);
+  if (ageMs <= HEARTBEAT_LATE_MS)
+    return check(true, `the last one that came back was sent ${age} ago`);
   return check(false, `none has come back for ${age}; the pipeline is at: ${stage}`);
 }

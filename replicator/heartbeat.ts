@@ -9,7 +9,7 @@ import { sql } from '../platform/sql.ts';
 import { formatHeartbeat, type Heartbeat } from './logical-message.ts';
 
 /** Between heartbeats. */
-export const HEARTBEAT_EVERY_MS = 1_000;
+const HEARTBEAT_EVERY_MS = 1_000;
 
 type Options = {
   readonly db: Queries;
@@ -68,7 +68,12 @@ export class HeartbeatLoop {
     const { db, control, mandate } = this.#options;
     const sentMs = Date.now();
     const redisMs = await control.redisTimeMs();
-    const text = formatHeartbeat({ term: mandate.term, sequence: ++this.#sequence, redisMs, sentMs });
+    const text = formatHeartbeat({
+      term: mandate.term,
+      sequence: ++this.#sequence,
+      redisMs,
+      sentMs,
+    });
     // A synchronous standby that does not answer must not hold up the very message that measures us.
     await db.query(
       sql`select set_config('synchronous_commit', 'local', true) as durability,
@@ -94,5 +99,8 @@ export class HeartbeatLoop {
 }
 
 function isMandateOver(error: unknown): boolean {
-  return error instanceof ClarinError && (error.code === 'leadership_lost' || error.code === 'epoch_lost');
+  return (
+    error instanceof ClarinError &&
+    (error.code === 'leadership_lost' || error.code === 'epoch_lost')
+  );
 }

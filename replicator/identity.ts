@@ -7,14 +7,21 @@ import type { EpochIdentity } from '../platform/cache/types.ts';
 import { translateError } from '../platform/sqlstate.ts';
 
 /** Digest of what is published and of the form it takes: a cache or a log of another form is not read. */
-export function publicationDigest(publication: string, entities: readonly Entity[] = ENTITIES): string {
+function publicationDigest(publication: string, entities: readonly Entity[] = ENTITIES): string {
   const tables = entities.map((entity) => [
     entity.table,
-    publishedColumns(entity).map((name) => [name, entity.columns[name]?.kind, entity.columns[name]?.permission ?? '']),
+    publishedColumns(entity).map((name) => [
+      name,
+      entity.columns[name]?.kind,
+      entity.columns[name]?.permission ?? '',
+    ]),
     entity.identity,
     entity.feedFilters,
   ]);
-  return createHash('sha256').update(JSON.stringify([publication, tables])).digest('hex').slice(0, 16);
+  return createHash('sha256')
+    .update(JSON.stringify([publication, tables]))
+    .digest('hex')
+    .slice(0, 16);
 }
 
 /**
@@ -22,7 +29,11 @@ export function publicationDigest(publication: string, entities: readonly Entity
  * REPLICATION may ask. https://www.postgresql.org/docs/current/protocol-replication.html
  * @throws ClarinError `configuration` when the role may not replicate, `unavailable` when nobody answers.
  */
-export async function readIdentity(options: { url: string; slot: string; publication: string }): Promise<EpochIdentity> {
+export async function readIdentity(options: {
+  url: string;
+  slot: string;
+  publication: string;
+}): Promise<EpochIdentity> {
   const client = new pg.Client({
     connectionString: options.url,
     application_name: 'clarin identity',
@@ -33,7 +44,9 @@ export async function readIdentity(options: { url: string; slot: string; publica
   client.on('error', () => undefined);
   try {
     await client.connect();
-    const answer = await client.query<{ systemid: string; timeline: number | string }>('IDENTIFY_SYSTEM');
+    const answer = await client.query<{ systemid: string; timeline: number | string }>(
+      'IDENTIFY_SYSTEM',
+    );
     const [row] = answer.rows;
     if (!row) throw new ClarinError('unavailable', 'Postgres did not say which system it is');
     return {

@@ -42,7 +42,9 @@ export class SlotMonitor {
       this.#status = status;
       this.#failure = undefined;
       exportStatus(metrics, status);
-      const state = status ? `${status.walStatus} ${status.active ? 'active' : 'inactive'}` : 'missing';
+      const state = status
+        ? `${status.walStatus} ${status.active ? 'active' : 'inactive'}`
+        : 'missing';
       if (state !== this.#says) log.info({ slot, state, judged: judgeSlot(status).says }, 'slot');
       this.#says = state;
     } catch (error) {
@@ -52,10 +54,12 @@ export class SlotMonitor {
 }
 
 function exportStatus(metrics: Metrics, status: SlotStatus | undefined): void {
-  for (const state of WAL_STATES) metrics.slotWalStatus.set({ status: state }, status?.walStatus === state ? 1 : 0);
+  for (const state of WAL_STATES)
+    metrics.slotWalStatus.set({ status: state }, status?.walStatus === state ? 1 : 0);
   metrics.slotActive.set(status?.active ? 1 : 0);
   metrics.slotRetainedBytes.set(status?.retainedBytes ?? 0);
-  if (status?.safeWalBytes != null) metrics.slotSafeWalBytes.set(status.safeWalBytes);
+  const safeWalBytes = status?.safeWalBytes ?? null;
+  if (safeWalBytes !== null) metrics.slotSafeWalBytes.set(safeWalBytes);
   else metrics.slotSafeWalBytes.remove();
   if (status?.confirmedFlushLsn !== undefined) {
     metrics.confirmedLagBytes.set(Number(status.currentLsn - status.confirmedFlushLsn));
@@ -64,6 +68,8 @@ function exportStatus(metrics: Metrics, status: SlotStatus | undefined): void {
 
 /** wal_sender_timeout in ms, 0 when it is off. The walsender of the same role in the same database has the same. */
 export async function readWalSenderTimeoutMs(db: Queries): Promise<number> {
-  const [row] = await db.query(sql`select setting from pg_settings where name = 'wal_sender_timeout'`);
+  const [row] = await db.query(
+    sql`select setting from pg_settings where name = 'wal_sender_timeout'`,
+  );
   return Number(row?.['setting'] ?? 0);
 }

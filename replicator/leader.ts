@@ -1,4 +1,3 @@
-import { ClarinError } from '../domain/errors.ts';
 import type { Keyspace } from '../domain/cache-key.ts';
 import type { Redis } from 'ioredis';
 import { backoffMs, sleep } from '../platform/backoff.ts';
@@ -7,6 +6,7 @@ import { runAttempt, type AttemptContext, type AttemptView } from './attempt.ts'
 import type { Standing } from './health.ts';
 import { acquireLeadership, type Leadership } from './leadership.ts';
 import { prepareEpoch, type PrepareContext } from './prepare.ts';
+import { isFatal, isLeadershipLost } from './retry.ts';
 
 /** Between attempts, for ever: a replicator without Postgres or Redis waits for them, and health is red meanwhile. */
 const ATTEMPT_RETRY = { minMs: 100, maxMs: 5_000 };
@@ -14,10 +14,12 @@ const ATTEMPT_RETRY = { minMs: 100, maxMs: 5_000 };
 const GOOD_ATTEMPT_MS = 10_000;
 const BEAT_EVERY_MS = 1_000;
 
-export type LeaderContext = Omit<AttemptContext, 'writer'> & PrepareContext & { redis: Redis; space: Keyspace };
-
-/** Errors that no attempt mends: a person must act, or only a new process helps. */
-const FATAL = ['replication_drift', 'configuration', 'replication_stuck'];
+export type LeaderContext = Omit<AttemptContext, 'writer'> &
+  PrepareContext & {
+    /** A connection of the writer's own: one large batch may take longer than anything else ever may. */
+    readonly writerRedis: Redis;
+    readonly space: Keyspace;
+  };
 
 /**
  * Standby and leader by turns until the signal: waits for the leadership, leads until it is lost, waits again. Nothing
@@ -36,7 +38,10 @@ export class LeaderLoop {
   async standing(): Promise<Standing> {
     if (this.#role === 'starting') return { role: 'starting' };
     if (this.#role === 'standby') {
-      return { role: 'standby', isLeaderAlive: await this.#context.control.isLeaderAlive().catch(() => false) };
+      return {
+        role: 'standby',
+        isLeaderAlive: await this.#context.control.isLeaderAlive().catch(() => false),
+      };
     }
     return {
       role: 'leader',
@@ -65,7 +70,7 @@ export class LeaderLoop {
         await this.#lead(leadership, AbortSignal.any([signal, leadership.lost]));
       } catch (error) {
         signal.throwIfAborted();
-        if (!(error instanceof ClarinError) || error.code !== 'leadership_lost') throw error;
+        if (!isLeadershipLost(error)) throw error;
         log.warn({ error }, 'no longer leader');
       } finally {
         this.#role = 'standby';
@@ -116,25 +121,30 @@ export class LeaderLoop {
       try {
         await this.#context.control.beat(term);
       } catch (error) {
-        if (error instanceof ClarinError && error.code === 'leadership_lost') throw error;
+        if (isLeadershipLost(error)) throw error;
       }
       await sleep(BEAT_EVERY_MS, signal);
     }
   }
 
   async #attempts(term: number, signal: AbortSignal): Promise<never> {
-    const { log, metrics, hub, redis, space } = this.#context;
-    const writer = new CacheWriter({ redis, space, metrics });
+    const { log, metrics, hub, writerRedis, space } = this.#context;
+    const writer = new CacheWriter({ redis: writerRedis, space, metrics });
     for (let failures = 0; ; failures++) {
       const startedAtMs = Date.now();
       try {
         const { epoch, position } = await prepareEpoch(this.#context, term, signal);
         hub.openEpoch(epoch, position);
         this.#trouble = undefined;
-        await runAttempt({ ...this.#context, writer }, { term, epoch }, (view) => (this.#view = view), signal);
+        await runAttempt(
+          { ...this.#context, writer },
+          { term, epoch },
+          (view) => (this.#view = view),
+          signal,
+        );
       } catch (error) {
         signal.throwIfAborted();
-        if (error instanceof ClarinError && [...FATAL, 'leadership_lost'].includes(error.code)) throw error;
+        if (isFatal(error) || isLeadershipLost(error)) throw error;
         this.#trouble = describe(error);
         log.warn({ error }, 'the stream ended; another attempt follows');
       }

@@ -39,7 +39,10 @@ type Options = {
 };
 
 /** Waits until this process leads. @throws the signal's reason. */
-export async function acquireLeadership(options: Options, signal: AbortSignal): Promise<Leadership> {
+export async function acquireLeadership(
+  options: Options,
+  signal: AbortSignal,
+): Promise<Leadership> {
   let isStandby = false;
   for (;;) {
     signal.throwIfAborted();
@@ -72,7 +75,11 @@ async function waitForLock(
 ): Promise<void> {
   let silentSinceMs: number | undefined;
   for (;;) {
-    const [row] = await queryWithin(PROBE_TIMEOUT_MS, client, sql`select pg_try_advisory_lock(${lockKey(options.slot)}) as won`);
+    const [row] = await queryWithin(
+      PROBE_TIMEOUT_MS,
+      client,
+      sql`select pg_try_advisory_lock(${lockKey(options.slot)}) as won`,
+    );
     if (row?.['won'] === 't') return;
     onStandby();
     // A Redis that does not answer says nothing about the leader.
@@ -97,11 +104,14 @@ async function endHolder(client: pg.Client, { slot, log }: Options): Promise<voi
           and locks.database = (select oid from pg_database where datname = current_database())
           and ((locks.classid::bigint << 32) | locks.objid::bigint) = ${lockKey(slot)}::bigint`,
   );
-  log.warn({ slot, ended: rows.map((row) => row['pid']) }, 'ended the connection of a leader that does not beat');
+  log.warn(
+    { slot, ended: rows.map((row) => row['pid']) },
+    'ended the connection of a leader that does not beat',
+  );
 }
 
 /** A 64-bit key from the slot's name, the same in every process: FNV-1a. */
-export function lockKey(slot: string): string {
+function lockKey(slot: string): string {
   let hash = 0xcbf29ce484222325n;
   for (const byte of Buffer.from(`clarin leader ${slot}`)) {
     hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);

@@ -64,7 +64,8 @@ export function parseWas(text: string): WasMessage | undefined {
   const value = parseObject(text);
   if (!value) return undefined;
   const { t: table, a: accountId, id, v: values } = value;
-  if (typeof table !== 'string' || !Number.isSafeInteger(accountId) || !Number.isSafeInteger(id)) return undefined;
+  if (typeof table !== 'string' || !Number.isSafeInteger(accountId) || !Number.isSafeInteger(id))
+    return undefined;
   if (typeof values !== 'object' || values === null) return undefined;
   const isText = Object.values(values).every((one) => one === null || typeof one === 'string');
   if (!isText) return undefined;

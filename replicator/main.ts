@@ -1,3 +1,4 @@
+import type { Redis } from 'ioredis';
 import { ClarinError } from '../domain/errors.ts';
 import { AccountLog } from '../platform/cache/account-log.ts';
 import { ControlStore } from '../platform/cache/control.ts';
@@ -23,6 +24,8 @@ import { VisibilityGate } from './visibility-gate.ts';
 /** Beside heartbeat, gate and slot monitor the feed asks who may listen. */
 const POOL_MAX = 8;
 const AGE_EVERY_MS = 1_000;
+/** For one account's share of a batch: up to TRANSACTION_BYTES_MAX over a slow network. */
+const APPLY_TIMEOUT_MS = 10_000;
 
 export type ReplicatorOptions = {
   readonly seams?: UnsafeSeams;
@@ -55,17 +58,34 @@ export async function startReplicator(
     log,
   });
   const redis = createRedis({ url: config.redisUrl, name: 'clarin-replicator', log });
+  const writerRedis = createRedis({
+    url: config.redisUrl,
+    name: 'clarin-replicator-writer',
+    log,
+    commandTimeoutMs: APPLY_TIMEOUT_MS,
+  });
   try {
-    await redis.connect().catch((error: unknown) => {
+    await Promise.all([redis.connect(), writerRedis.connect()]).catch((error: unknown) => {
       throw new ClarinError('unavailable', 'Redis is not reachable', { cause: error });
     });
     await assertRedisFits(redis);
     const database = await assertPostgresFits(db);
     await assertNoDrift({ db, publication: config.publication });
     signal.throwIfAborted();
-    return await assemble({ config, log, signal, options, metrics, db, redis, database });
+    return await assemble({
+      config,
+      log,
+      signal,
+      options,
+      metrics,
+      db,
+      redis,
+      writerRedis,
+      database,
+    });
   } catch (error) {
     redis.disconnect();
+    writerRedis.disconnect();
     await db.close();
     throw error;
   }
@@ -78,21 +98,38 @@ type Assembly = {
   readonly options: ReplicatorOptions;
   readonly metrics: Metrics;
   readonly db: Database;
-  readonly redis: ReturnType<typeof createRedis>;
+  readonly redis: Redis;
+  readonly writerRedis: Redis;
   readonly database: string;
 };
 
 async function assemble(assembly: Assembly): Promise<RunningReplicator> {
-  const { config, log, signal, options, metrics, db, redis, database } = assembly;
+  const { config, log, signal, options, metrics, db, redis, writerRedis, database } = assembly;
   const space = { prefix: config.redisPrefix };
   const stopping = new AbortController();
   const bounded = AbortSignal.any([signal, stopping.signal]);
   const hub = new Hub({ metrics, log: log.child({ component: 'feed' }) });
   const control = new ControlStore({ redis, space, log });
   const { slot, publication } = config;
-  const common = { db, slot, metrics, log, control, hub, redis, space, database, publication };
+  const common = {
+    db,
+    slot,
+    metrics,
+    log,
+    control,
+    hub,
+    writerRedis,
+    space,
+    database,
+    publication,
+  };
   const gate = new VisibilityGate({ db, metrics });
-  const loop = new LeaderLoop({ ...common, gate, url: config.replicationDatabaseUrl, seams: options.seams ?? {} });
+  const loop = new LeaderLoop({
+    ...common,
+    gate,
+    url: config.replicationDatabaseUrl,
+    seams: options.seams ?? {},
+  });
   const monitor = new SlotMonitor({ db, slot, metrics, log });
   const health = async (): Promise<Health> =>
     judgeReplicator({
@@ -114,10 +151,11 @@ async function assemble(assembly: Assembly): Promise<RunningReplicator> {
   });
   const onFatal = options.onFatal ?? throwUncaught;
   const isStopping = (): boolean => bounded.aborted;
-  const tasks = [loop.run(bounded), monitor.run(bounded), exportAge(loop, metrics, bounded)].map((task) =>
-    task.catch((error: unknown) => {
-      if (!isStopping()) onFatal(error);
-    }),
+  const tasks = [loop.run(bounded), monitor.run(bounded), exportAge(loop, metrics, bounded)].map(
+    (task) =>
+      task.catch((error: unknown) => {
+        if (!isStopping()) onFatal(error);
+      }),
   );
   let stopped: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
@@ -125,6 +163,7 @@ async function assemble(assembly: Assembly): Promise<RunningReplicator> {
     await Promise.all(tasks);
     await feed.stop();
     redis.disconnect();
+    writerRedis.disconnect();
     await db.close();
   };
   return { feedPort: feed.port, metrics, health, stop: () => (stopped ??= stop()) };

@@ -7,12 +7,27 @@ import { toLsn, type Lsn } from '../domain/lsn.ts';
  * https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
  */
 export type PgOutputMessage =
-  | { readonly type: 'begin'; readonly commitStart: Lsn; readonly committedAtMicros: bigint; readonly xid: number }
-  | { readonly type: 'commit'; readonly commitStart: Lsn; readonly commitEnd: Lsn; readonly committedAtMicros: bigint }
+  | {
+      readonly type: 'begin';
+      readonly commitStart: Lsn;
+      readonly committedAtMicros: bigint;
+      readonly xid: number;
+    }
+  | {
+      readonly type: 'commit';
+      readonly commitStart: Lsn;
+      readonly commitEnd: Lsn;
+      readonly committedAtMicros: bigint;
+    }
   | RelationMessage
   | { readonly type: 'type' | 'origin' }
   | { readonly type: 'insert'; readonly oid: number; readonly row: Tuple }
-  | { readonly type: 'update'; readonly oid: number; readonly old: Tuple | undefined; readonly row: Tuple }
+  | {
+      readonly type: 'update';
+      readonly oid: number;
+      readonly old: Tuple | undefined;
+      readonly row: Tuple;
+    }
   | { readonly type: 'delete'; readonly oid: number; readonly old: Tuple }
   | { readonly type: 'truncate'; readonly oids: readonly number[] }
   | LogicalMessage;
@@ -27,7 +42,7 @@ export type RelationMessage = {
   readonly columns: readonly RelationColumn[];
 };
 
-export type RelationColumn = {
+type RelationColumn = {
   readonly name: string;
   readonly isKey: boolean;
   readonly typeOid: number;
@@ -47,7 +62,11 @@ export type LogicalMessage = {
  * Where the values of a row are. It points into the buffer of the frame, which the socket layer writes over later:
  * whatever is wanted of it must be read before the next frame.
  */
-export type Tuple = { readonly buffer: Buffer; readonly starts: readonly number[]; readonly lengths: readonly number[] };
+export type Tuple = {
+  readonly buffer: Buffer;
+  readonly starts: readonly number[];
+  readonly lengths: readonly number[];
+};
 
 const NULL = -1;
 const UNCHANGED = -2;
@@ -77,7 +96,8 @@ class ByteReader {
   /** Moves over `length` bytes and answers where they began. */
   take(length: number): number {
     const start = this.at;
-    if (length < 0 || start + length > this.buffer.length) throw malformed(`it ends at byte ${this.buffer.length}`);
+    if (length < 0 || start + length > this.buffer.length)
+      throw malformed(`it ends at byte ${this.buffer.length}`);
     this.at = start + length;
     return start;
   }
@@ -122,17 +142,17 @@ class ByteReader {
 
   tuple(): Tuple {
     const count = this.int16();
-    const starts = new Array<number>(count);
-    const lengths = new Array<number>(count);
+    const starts: number[] = [];
+    const lengths: number[] = [];
     for (let i = 0; i < count; i++) {
       const kind = this.byte();
       if (kind === 0x74 /* t */) {
         const length = this.int32();
-        starts[i] = this.take(length);
-        lengths[i] = length;
+        starts.push(this.take(length));
+        lengths.push(length);
       } else if (kind === 0x6e /* n */ || kind === 0x75 /* u */) {
-        starts[i] = 0;
-        lengths[i] = kind === 0x6e ? NULL : UNCHANGED;
+        starts.push(0);
+        lengths.push(kind === 0x6e ? NULL : UNCHANGED);
       } else throw malformed(`a value is of kind ${kind}`);
     }
     return { buffer: this.buffer, starts, lengths };
@@ -143,7 +163,8 @@ class ByteReader {
 export function readMessage(buffer: Buffer): PgOutputMessage {
   const reader = new ByteReader(buffer);
   const message = readBody(reader);
-  if (reader.at !== buffer.length) throw malformed(`${buffer.length - reader.at} bytes are left over`);
+  if (reader.at !== buffer.length)
+    throw malformed(`${buffer.length - reader.at} bytes are left over`);
   return message;
 }
 
@@ -228,7 +249,14 @@ function readRelation(reader: ByteReader): RelationMessage {
     typeOid: reader.uint32(),
     typeModifier: reader.int32(),
   }));
-  return { type: 'relation', oid, schema: schema === '' ? 'pg_catalog' : schema, table, identity, columns };
+  return {
+    type: 'relation',
+    oid,
+    schema: schema === '' ? 'pg_catalog' : schema,
+    table,
+    identity,
+    columns,
+  };
 }
 
 function readLogicalMessage(reader: ByteReader): LogicalMessage {

@@ -1,5 +1,4 @@
 import type { AccountCommit } from '../domain/change.ts';
-import { ClarinError } from '../domain/errors.ts';
 import type { Lsn } from '../domain/lsn.ts';
 import { backoffMs, sleep } from '../platform/backoff.ts';
 import type { ControlStore, Mandate } from '../platform/cache/control.ts';
@@ -8,6 +7,7 @@ import type { Log } from '../platform/log.ts';
 import type { Acker } from './acker.ts';
 import { commitsOf, sharesOf } from './apply.ts';
 import type { Heartbeat } from './logical-message.ts';
+import { isWorthRetrying } from './retry.ts';
 import type { UnsafeSeams } from './seams.ts';
 import type { DecodedTransaction } from './transaction-builder.ts';
 import type { Batch, TransactionQueue } from './transaction-queue.ts';
@@ -36,7 +36,11 @@ export type PipelineOptions = {
 };
 
 /** What the pipeline is at, for health and for the watchdog. */
-export type PipelineState = { stage: 'idle' | 'gate' | 'apply' | 'deliver'; readonly position: Lsn | undefined };
+export type PipelineState = {
+  stage: 'idle' | 'gate' | 'apply' | 'deliver';
+  /** Acknowledged in this attempt. */
+  position: Lsn | undefined;
+};
 
 /**
  * The spine of the replicator: decode → gate → apply → deliver → acknowledge. Decoding happens when the socket brings
@@ -48,14 +52,21 @@ export type PipelineState = { stage: 'idle' | 'gate' | 'apply' | 'deliver'; read
  *
  * Runs until the signal. @throws ClarinError: leadership_lost and epoch_lost end the mandate, others the attempt.
  */
-export async function runPipeline(options: PipelineOptions, state: PipelineState, signal: AbortSignal): Promise<never> {
+export async function runPipeline(
+  options: PipelineOptions,
+  state: PipelineState,
+  signal: AbortSignal,
+): Promise<never> {
   for (;;) {
     state.stage = 'idle';
     const batch = await options.queue.take(signal);
 
     state.stage = 'gate';
     if (options.seams.gate !== 'off') {
-      await options.gate.pass(batch.transactions.map((transaction) => transaction.xid), signal);
+      await options.gate.pass(
+        batch.transactions.map((transaction) => transaction.xid),
+        signal,
+      );
     }
 
     state.stage = 'apply';
@@ -68,12 +79,16 @@ export async function runPipeline(options: PipelineOptions, state: PipelineState
     options.seams.beforeAck?.();
     options.acker.confirm(batch.position);
     options.sendStatus();
-    Object.assign(state, { position: batch.position });
+    state.position = batch.position;
   }
 }
 
 /** Repeats until Redis has taken the whole batch and its position. */
-async function applyBatch(options: PipelineOptions, batch: Batch, signal: AbortSignal): Promise<AccountCommit[]> {
+async function applyBatch(
+  options: PipelineOptions,
+  batch: Batch,
+  signal: AbortSignal,
+): Promise<AccountCommit[]> {
   const { writer, control, mandate, log } = options;
   for (let attempt = 0; ; attempt++) {
     try {
@@ -90,13 +105,11 @@ async function applyBatch(options: PipelineOptions, batch: Batch, signal: AbortS
   }
 }
 
-/** Pure: what a wait can mend. */
-export function isWorthRetrying(error: unknown): boolean {
-  return error instanceof ClarinError && (error.code === 'unavailable' || error.code === 'timeout');
-}
-
 /** Only the newest counts: it vouches for everything before it. */
-async function returnHeartbeats(options: PipelineOptions, { transactions, position }: Batch): Promise<void> {
+async function returnHeartbeats(
+  options: PipelineOptions,
+  { transactions, position }: Batch,
+): Promise<void> {
   const last = newestHeartbeat(transactions);
   if (last) await options.onHeartbeat(last, position);
 }

@@ -15,12 +15,17 @@ export async function assertPostgresFits(db: Queries): Promise<string> {
   const fail = (sentence: string): never => {
     throw new ClarinError('configuration', sentence);
   };
-  if (row?.['is_standby'] === 't') fail('Postgres is a standby: point REPLICATION_DATABASE_URL at the primary.');
+  if (row?.['is_standby'] === 't')
+    fail('Postgres is a standby: point REPLICATION_DATABASE_URL at the primary.');
   if (row?.['wal_level'] !== 'logical') {
-    fail(`Postgres has wal_level = ${row?.['wal_level']}: set \`wal_level = logical\` and restart it.`);
+    fail(
+      `Postgres has wal_level = ${row?.['wal_level']}: set \`wal_level = logical\` and restart it.`,
+    );
   }
   if (row?.['may_replicate'] !== 't') {
-    fail(`Role ${row?.['role_name']} may not replicate: \`alter role ${row?.['role_name']} replication\`.`);
+    fail(
+      `Role ${row?.['role_name']} may not replicate: \`alter role ${row?.['role_name']} replication\`.`,
+    );
   }
   return row?.['name'] ?? '';
 }

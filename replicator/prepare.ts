@@ -7,7 +7,14 @@ import { readPublicationDrift } from '../platform/publication.ts';
 import { readSlot } from '../platform/replication-slot.ts';
 import { baseOf, judgeEpoch, type EpochReason, type SlotFacts } from './epoch.ts';
 import { readIdentity } from './identity.ts';
-import { assertSlotIsOurs, createSlot, dropSlot, factsOf, releaseSlot, type SlotContext } from './slot.ts';
+import {
+  assertSlotIsOurs,
+  createSlot,
+  dropSlot,
+  factsOf,
+  releaseSlot,
+  type SlotContext,
+} from './slot.ts';
 import type { VisibilityGate } from './visibility-gate.ts';
 
 export type PrepareContext = SlotContext & {
@@ -25,7 +32,11 @@ export type Prepared = { readonly epoch: Epoch; readonly position: Lsn };
  * before its position is looked at; the epoch is judged by that position; a slot is made anew only when the epoch ends too.
  * @throws ClarinError: replication_drift and configuration are for a person, leadership_lost is over, others pass.
  */
-export async function prepareEpoch(context: PrepareContext, term: number, signal: AbortSignal): Promise<Prepared> {
+export async function prepareEpoch(
+  context: PrepareContext,
+  term: number,
+  signal: AbortSignal,
+): Promise<Prepared> {
   const { url, slot, publication, db, control, database } = context;
   await assertNoDrift(context);
   const identity = await readIdentity({ url, slot, publication });
@@ -43,7 +54,10 @@ export async function prepareEpoch(context: PrepareContext, term: number, signal
 }
 
 /** @throws ClarinError `replication_drift` listing every difference. */
-export async function assertNoDrift({ db, publication }: Pick<PrepareContext, 'db' | 'publication'>): Promise<void> {
+export async function assertNoDrift({
+  db,
+  publication,
+}: Pick<PrepareContext, 'db' | 'publication'>): Promise<void> {
   const reasons = await readPublicationDrift(db, publication);
   if (reasons.length === 0) return;
   throw new ClarinError(
@@ -75,11 +89,18 @@ async function openEpoch(context: PrepareContext, opening: Opening): Promise<Pre
   const epoch = await control.openEpoch({ term, base: baseOf(confirmed), identity });
   await control.advance({ term, epoch, position: confirmed });
   metrics.epochChanges.inc({ reason });
-  log.warn({ epoch: epoch.id, reason }, 'a new epoch begins: caches are dropped and subscribers read again');
+  log.warn(
+    { epoch: epoch.id, reason },
+    'a new epoch begins: caches are dropped and subscribers read again',
+  );
   return { epoch, position: confirmed };
 }
 
-async function keepEpoch(context: PrepareContext, known: ControlState | undefined, term: number): Promise<Prepared> {
+async function keepEpoch(
+  context: PrepareContext,
+  known: ControlState | undefined,
+  term: number,
+): Promise<Prepared> {
   if (!known) throw new Error('no epoch to keep');
   const { control, log } = context;
   // Heads carry the term of whoever wrote last: from here on an older leader that wakes up is refused everywhere.

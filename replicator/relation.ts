@@ -39,7 +39,8 @@ const OIDS: Readonly<Record<string, number>> = {
 export function compileRelation(message: RelationMessage, entities: readonly Entity[]): Relation {
   const name = `${message.schema}.${message.table}`;
   const entity = entities.find((one) => one.table === message.table);
-  if (!entity || message.schema !== 'public') throw drift([`${name} is published and has no declaration`]);
+  if (!entity || message.schema !== 'public')
+    throw drift([`${name} is published and has no declaration`]);
   const reasons = differences(entity, message);
   if (reasons.length > 0) throw drift(reasons.map((reason) => `${name}: ${reason}`));
   const positions = new Map(message.columns.map((column, index) => [column.name, index]));
@@ -55,9 +56,11 @@ export function compileRelation(message: RelationMessage, entities: readonly Ent
   const identityAt = entity.identity.map(at);
   return {
     entity,
-    accountOf: (row) => (accountAt === undefined ? undefined : parseId(mustText(row, accountAt, name))),
+    accountOf: (row) =>
+      accountAt === undefined ? undefined : parseId(mustText(row, accountAt, name)),
     idOf: (row) => mustText(row, idAt, name),
-    isMoved: (old, row) => identityAt.some((index) => mustText(old, index, name) !== mustText(row, index, name)),
+    isMoved: (old, row) =>
+      identityAt.some((index) => mustText(old, index, name) !== mustText(row, index, name)),
     ...encoders,
   };
 }
@@ -77,11 +80,15 @@ function differences(entity: Entity, message: RelationMessage): string[] {
       reasons.push(`column ${name} is no longer of type ${entity.columns[name]?.pgType}`);
     }
   }
-  for (const name of present.keys()) if (!declared.includes(name)) reasons.push(`column ${name} is not declared`);
+  for (const name of present.keys())
+    if (!declared.includes(name)) reasons.push(`column ${name} is not declared`);
   const key = message.columns.filter((column) => column.isKey).map((column) => column.name);
-  const isSame = key.length === entity.identity.length && key.every((name) => entity.identity.includes(name));
+  const isSame =
+    key.length === entity.identity.length && key.every((name) => entity.identity.includes(name));
   if (!isSame) {
-    reasons.push(`its replica identity is (${key.join(', ')}) and should be (${entity.identity.join(', ')})`);
+    reasons.push(
+      `its replica identity is (${key.join(', ')}) and should be (${entity.identity.join(', ')})`,
+    );
   }
   return reasons;
 }
@@ -109,7 +116,9 @@ function compileEncoders(entity: Entity, at: (column: string) => number): Encode
   const { table } = entity;
   const key = compileProjection(entity, keyColumns(entity), at);
   const all = compileProjection(entity, publishedColumns(entity), at);
-  const open = publishedColumns(entity).filter((name) => entity.columns[name]?.permission === undefined);
+  const open = publishedColumns(entity).filter(
+    (name) => entity.columns[name]?.permission === undefined,
+  );
   const isRestricted = open.length < publishedColumns(entity).length;
   const restricted = isRestricted ? compileProjection(entity, open, at) : undefined;
   const filters = entity.feedFilters.map((name) => ({ name, index: at(name) }));
@@ -124,7 +133,8 @@ function compileEncoders(entity: Entity, at: (column: string) => number): Encode
     for (const { name, index } of filters) {
       const text = textOf(row, index);
       // A TOASTed filter would come without its value; ids and short texts are never TOASTed.
-      if (text === undefined) throw new ClarinError('internal', `${table}.${name} came without its value`);
+      if (text === undefined)
+        throw new ClarinError('internal', `${table}.${name} came without its value`);
       values[name] = text;
     }
     return values;
@@ -144,26 +154,45 @@ function compileEncoders(entity: Entity, at: (column: string) => number): Encode
         was: was === undefined ? null : { ...now, ...was },
       };
       if (!restricted) return change;
-      return { ...change, restrictedJson: flat(head + restricted.write(row) + restricted.unchanged(row)) };
+      return {
+        ...change,
+        restrictedJson: flat(head + restricted.write(row) + restricted.unchanged(row)),
+      };
     },
     encodeDelete: (old, was) => {
       const known = was ?? (filtersInKey && filters.length > 0 ? filterValues(old) : null);
-      const change = { table, op: 'delete' as const, json: '', keyJson: key.write(old), now: null, was: known };
+      const change = {
+        table,
+        op: 'delete' as const,
+        json: '',
+        keyJson: key.write(old),
+        now: null,
+        was: known,
+      };
       return { ...change, json: leaveJson(change) };
     },
   };
 }
 
-type Projection = { write(row: Tuple): string; /** `,"unchanged":[...]}` or `}` */ unchanged(row: Tuple): string };
+type Projection = {
+  write(row: Tuple): string;
+  /** `,"unchanged":[...]}` or `}` */ unchanged(row: Tuple): string;
+};
 
-function compileProjection(entity: Entity, names: readonly string[], at: (column: string) => number): Projection {
+function compileProjection(
+  entity: Entity,
+  names: readonly string[],
+  at: (column: string) => number,
+): Projection {
   const writer: RowWriter = compileRowWriter(entity, names);
   const indexes = names.map(at);
   const mayBeToasted = names.map((name) => isToastable(entity.columns[name]?.kind));
   return {
     write: (row) => writer(indexes.map((index) => textOf(row, index))),
     unchanged: (row) => {
-      const missing = names.filter((_, i) => mayBeToasted[i] && row.lengths[indexes[i] ?? -1] === -2);
+      const missing = names.filter(
+        (_, i) => mayBeToasted[i] && row.lengths[indexes[i] ?? -1] === -2,
+      );
       return missing.length === 0 ? '}' : `,"unchanged":${JSON.stringify(missing)}}`;
     },
   };

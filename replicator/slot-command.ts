@@ -18,7 +18,11 @@ const EXIT_UNHEALTHY = 3;
  * `clarin slot status | create | drop`. Resolves with the exit code: 0, 1 for a wrong word or server, 3 when the slot is
  * not well. Dropping ends whoever reads the slot; the leading replicator then makes a new one and a new epoch.
  */
-export async function runSlotCommand(config: Config, log: Log, words: readonly string[]): Promise<number> {
+export async function runSlotCommand(
+  config: Config,
+  log: Log,
+  words: readonly string[],
+): Promise<number> {
   const [word, ...rest] = words;
   if (rest.length > 0 || (word !== 'status' && word !== 'create' && word !== 'drop')) {
     process.stderr.write(USAGE);
@@ -56,18 +60,28 @@ export async function runSlotCommand(config: Config, log: Log, words: readonly s
 }
 
 /** A block to be read by a person. */
-export function describeSlot(name: string, status: SlotStatus | undefined): string {
+function describeSlot(name: string, status: SlotStatus | undefined): string {
   const { says } = judgeSlot(status);
   if (!status) return `slot ${name}\n  ${says}\n`;
   const lsn = (value: Lsn | undefined): string => (value === undefined ? 'none' : formatLsn(value));
-  const lag = status.confirmedFlushLsn === undefined ? 0 : Number(status.currentLsn - status.confirmedFlushLsn);
+  const lag =
+    status.confirmedFlushLsn === undefined
+      ? 0
+      : Number(status.currentLsn - status.confirmedFlushLsn);
   const facts: [string, string][] = [
     ['database', `${status.database} (${status.plugin})`],
     ['active', status.active ? `yes, process ${status.activePid ?? '?'}` : 'no'],
     ['wal status', status.walStatus ?? 'unknown'],
-    ...(status.invalidationReason === undefined ? [] : [['invalidated', status.invalidationReason] as [string, string]]),
+    ...(status.invalidationReason === undefined
+      ? []
+      : [['invalidated', status.invalidationReason] as [string, string]]),
     ['wal kept', formatBytes(status.retainedBytes)],
-    ['budget left', status.safeWalBytes === null ? 'no budget (max_slot_wal_keep_size)' : formatBytes(status.safeWalBytes)],
+    [
+      'budget left',
+      status.safeWalBytes === null
+        ? 'no budget (max_slot_wal_keep_size)'
+        : formatBytes(status.safeWalBytes),
+    ],
     ['restart', lsn(status.restartLsn)],
     ['confirmed', `${lsn(status.confirmedFlushLsn)}, ${formatBytes(lag)} behind`],
     ['current', lsn(status.currentLsn)],

@@ -8,6 +8,7 @@ import { sql } from '../platform/sql.ts';
 import { translateError } from '../platform/sqlstate.ts';
 import type { SlotFacts } from './epoch.ts';
 import { endClient, queryWithin } from './own-connection.ts';
+import { isWorthRetrying } from './retry.ts';
 
 export type SlotContext = {
   readonly url: string;
@@ -30,7 +31,11 @@ const RELEASE_POLL_MS = 50;
 export function factsOf(status: SlotStatus | undefined): SlotFacts {
   if (!status) return { state: 'missing' };
   if (isSlotLost(status)) return { state: 'lost' };
-  return { state: 'usable', confirmed: status.confirmedFlushLsn ?? LSN_ZERO, currentLsn: status.currentLsn };
+  return {
+    state: 'usable',
+    confirmed: status.confirmedFlushLsn ?? LSN_ZERO,
+    currentLsn: status.currentLsn,
+  };
 }
 
 /** @throws ClarinError `configuration` when a slot of this name belongs to something else. */
@@ -53,13 +58,22 @@ export async function createSlot(context: SlotContext, signal: AbortSignal): Pro
     try {
       await createOnce(context);
       const status = await readSlot(db, slot);
-      if (status?.confirmedFlushLsn === undefined) throw new ClarinError('unavailable', 'the new slot is gone again');
+      if (status?.confirmedFlushLsn === undefined)
+        throw new ClarinError('unavailable', 'the new slot is gone again');
       log.info({ slot, retainedBytes: status.retainedBytes }, 'replication slot created');
       return status.confirmedFlushLsn;
     } catch (error) {
       const failure = translateError(error);
-      if (failure.code !== 'timeout' && failure.code !== 'unavailable') throw refusal(failure);
-      log.warn({ error: failure, waitsFor: await readOldest(db) }, 'the slot cannot be created yet');
+      if (!isWorthRetrying(failure)) {
+        if (!(await readSlot(db, slot))) throw refusal(failure);
+        throw new ClarinError('unavailable', 'somebody else made the slot meanwhile', {
+          cause: failure,
+        });
+      }
+      log.warn(
+        { error: failure, waitsFor: await readOldest(db) },
+        'the slot cannot be created yet',
+      );
       await sleep(backoffMs(attempt, CREATE_RETRY), signal);
     }
   }
@@ -82,7 +96,9 @@ async function createOnce({ url, slot }: SlotContext): Promise<void> {
 function refusal(failure: ClarinError): ClarinError {
   const { cause } = failure;
   const why = cause instanceof Error ? cause.message : failure.message;
-  return new ClarinError('configuration', `The replication slot cannot be created: ${why}.`, { cause: failure });
+  return new ClarinError('configuration', `The replication slot cannot be created: ${why}.`, {
+    cause: failure,
+  });
 }
 
 /** Who keeps a slot from being made: the oldest open transaction with a number. */
@@ -109,7 +125,10 @@ export async function dropSlot(context: SlotContext, signal: AbortSignal): Promi
  * Terminates whoever reads the slot and waits until it is free: a leader that was paused, or whose machine is gone, still
  * seems connected to Postgres. Only who holds the leadership may do this.
  */
-export async function releaseSlot({ db, slot, log }: SlotContext, signal: AbortSignal): Promise<void> {
+export async function releaseSlot(
+  { db, slot, log }: SlotContext,
+  signal: AbortSignal,
+): Promise<void> {
   const deadline = Date.now() + RELEASE_TIMEOUT_MS;
   for (;;) {
     const status = await readSlot(db, slot);
@@ -118,7 +137,8 @@ export async function releaseSlot({ db, slot, log }: SlotContext, signal: AbortS
       log.warn({ slot, pid: status.activePid }, 'ending the walsender of an earlier leader');
       await db.query(sql`select pg_terminate_backend(${status.activePid})`);
     }
-    if (Date.now() > deadline) throw new ClarinError('unavailable', `slot ${slot} is still read by somebody else`);
+    if (Date.now() > deadline)
+      throw new ClarinError('unavailable', `slot ${slot} is still read by somebody else`);
     await sleep(RELEASE_POLL_MS, signal);
   }
 }

@@ -90,7 +90,9 @@ class Attempt implements ReplicationStream {
 
   #listen(): void {
     // The promise of subscribe() tells the same, and more reliably.
-    this.#service.on('error', (error) => this.#options.log.debug({ error }, 'replication connection'));
+    this.#service.on('error', (error) =>
+      this.#options.log.debug({ error }, 'replication connection'),
+    );
     this.#service.on('data', (_lsn, frame: Buffer) => {
       this.#receive(frame.length, () => this.#options.onFrame(frame));
     });
@@ -134,7 +136,9 @@ class Attempt implements ReplicationStream {
 
   #send(wantsReply: boolean): void {
     if (this.#isOver) return;
-    this.#connection?.sendCopyFromChunk(encodeStandbyStatus(this.#options.confirmed(), Date.now(), wantsReply));
+    this.#connection?.sendCopyFromChunk(
+      encodeStandbyStatus(this.#options.confirmed(), Date.now(), wantsReply),
+    );
   }
 
   sendStatus(): void {
@@ -165,7 +169,9 @@ class Attempt implements ReplicationStream {
     clearInterval(this.#timer);
     this.#stopping = this.#close();
     void this.#stopping.then(() => {
-      this.#settle(this.#isStopped ? undefined : (error ?? new ClarinError('unavailable', 'the stream ended')));
+      this.#settle(
+        this.#isStopped ? undefined : (error ?? new ClarinError('unavailable', 'the stream ended')),
+      );
     });
   }
 
@@ -187,7 +193,8 @@ class Attempt implements ReplicationStream {
 
 /** Identifiers are quoted and literals escaped: the command has no parameters. */
 function startCommand(slot: string, publication: string): string {
-  if (!/^[a-z0-9_]{1,63}$/.test(slot)) throw new ClarinError('configuration', `not a slot name: ${slot}`);
+  if (!/^[a-z0-9_]{1,63}$/.test(slot))
+    throw new ClarinError('configuration', `not a slot name: ${slot}`);
   const names = `"${publication.replaceAll('"', '""')}"`.replaceAll("'", "''");
   return `START_REPLICATION SLOT "${slot}" LOGICAL 0/0 (proto_version '1', publication_names '${names}', messages 'true')`;
 }

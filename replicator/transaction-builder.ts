@@ -46,7 +46,11 @@ export const TRANSACTION_LIMITS: TransactionLimits = {
 const CHANGE_OVERHEAD_BYTES = 160;
 
 type Group = { count: number; bytes: number; isBulk: boolean };
-type Share = { changes: EncodedChange[]; readonly groups: Map<string, Group>; readonly signals: string[] };
+type Share = {
+  changes: EncodedChange[];
+  readonly groups: Map<string, Group>;
+  readonly signals: string[];
+};
 
 /**
  * Collects one transaction, account by account. A group is the changes of one table for one account; one that grows
@@ -121,7 +125,11 @@ export class TransactionBuilder {
     this.#heartbeat = heartbeat;
   }
 
-  finish({ lsn, endLsn, at }: Pick<DecodedTransaction, 'lsn' | 'endLsn' | 'at'>): DecodedTransaction {
+  finish({
+    lsn,
+    endLsn,
+    at,
+  }: Pick<DecodedTransaction, 'lsn' | 'endLsn' | 'at'>): DecodedTransaction {
     const commits: AccountCommit[] = [];
     for (const [accountId, { changes, signals }] of this.#shares) {
       commits.push({ accountId, lsn, xid: this.xid, at, origin: this.#origin, changes, signals });
@@ -172,7 +180,8 @@ export class TransactionBuilder {
     groups.sort((left, right) => right.group.bytes - left.group.bytes);
     for (const { share, table, group } of groups) {
       if (this.#bytes <= this.#limits.bytesMax / 2) return;
-      if (!group.isBulk && group.bytes > CHANGE_OVERHEAD_BYTES * 2) this.#makeBulk(share, table, group);
+      if (!group.isBulk && group.bytes > CHANGE_OVERHEAD_BYTES * 2)
+        this.#makeBulk(share, table, group);
     }
   }
 }
@@ -200,5 +209,10 @@ function markerOf(table: string, op: 'bulk' | 'truncate'): EncodedChange {
 }
 
 function sizeOf(change: EncodedChange): number {
-  return change.json.length + (change.restrictedJson?.length ?? 0) + change.keyJson.length + CHANGE_OVERHEAD_BYTES;
+  return (
+    change.json.length +
+    (change.restrictedJson?.length ?? 0) +
+    change.keyJson.length +
+    CHANGE_OVERHEAD_BYTES
+  );
 }

@@ -9,7 +9,10 @@ const BATCH_BYTES_MAX = 1024 * 1024;
 const BATCH_TRANSACTIONS_MAX = 500;
 
 /** Whole transactions in commit order, and the position that is reached when all of them are applied. */
-export type Batch = { readonly transactions: readonly DecodedTransaction[]; readonly position: Lsn };
+export type Batch = {
+  readonly transactions: readonly DecodedTransaction[];
+  readonly position: Lsn;
+};
 
 type Options = { onFull: () => void; onDrained: () => void };
 
@@ -78,7 +81,11 @@ export class TransactionQueue {
     let count = 0;
     let bytes = 0;
     for (const transaction of this.#transactions) {
-      if (count >= BATCH_TRANSACTIONS_MAX || (count > 0 && bytes + transaction.bytes > BATCH_BYTES_MAX)) break;
+      if (
+        count >= BATCH_TRANSACTIONS_MAX ||
+        (count > 0 && bytes + transaction.bytes > BATCH_BYTES_MAX)
+      )
+        break;
       count++;
       bytes += transaction.bytes;
     }

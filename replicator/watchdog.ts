@@ -37,7 +37,10 @@ export async function watchStream(read: () => StreamVitals, signal: AbortSignal)
     const vitals = read();
     if (isStuck(vitals)) {
       const seconds = Math.round((vitals.nowMs - vitals.lastReceivedAtMs) / 1_000);
-      throw new ClarinError('replication_stuck', `nothing has come through the WAL for ${seconds} s`);
+      throw new ClarinError(
+        'replication_stuck',
+        `nothing has come through the WAL for ${seconds} s`,
+      );
     }
   }
 }

@@ -3,7 +3,10 @@ import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 
-/** Rules of the house that no compiler knows: layers (docs/README.md), one reader of the environment, SQL, names. */
+/**
+ * Rules of the house that no compiler knows: layers (docs/README.md), one reader of the
+ * environment, SQL, names.
+ */
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 const SKIPPED = new Set(['node_modules', 'dist', '.git', '.clarin', '.scratch', 'coverage']);
 const TEXT = /\.(ts|mjs|js|json|sql|lua|md|yml|yaml|conf|html|css)$|(^|\/)(Dockerfile|run|\.\w+)$/;
@@ -48,7 +51,9 @@ const linesWith = (list: readonly File[], pattern: RegExp): string[] =>
   list.flatMap(({ path, text }) =>
     text
       .split('\n')
-      .flatMap((line, index) => (pattern.test(line) ? [`${path}:${index + 1}: ${line.trim()}`] : [])),
+      .flatMap((line, index) =>
+        pattern.test(line) ? [`${path}:${index + 1}: ${line.trim()}`] : [],
+      ),
   );
 
 describe('the layers', () => {
@@ -87,7 +92,14 @@ describe('the sources', () => {
 
   it('name no path of a machine and no registry', () => {
     // In pieces, so that this file does not find itself.
-    const names = ['/wo' + 'rk/', '/ro' + 'ot/', '/ho' + 'me/', '/Us' + 'ers/', 'registry\\.npm' + 'js', '/notes-' + 'contracts'];
+    const names = [
+      '/wo' + 'rk/',
+      '/ro' + 'ot/',
+      '/ho' + 'me/',
+      '/Us' + 'ers/',
+      'registry\\.npm' + 'js',
+      '/notes-' + 'contracts',
+    ];
     expect(linesWith(files, new RegExp(names.join('|')))).toEqual([]);
   });
 });

@@ -5,7 +5,10 @@ import { assertRedisFits, createRedis } from '../../platform/redis.ts';
 import { isPortFree } from '../../platform/services/ports.ts';
 import { poll } from '../../platform/services/processes.ts';
 
-/** Every process would find these out by itself; dev says them before it starts any, in one sentence each. */
+/**
+ * Every process would find these out by itself; dev says them before it starts any, in one sentence
+ * each.
+ */
 
 const MAJOR_MIN = 15;
 
@@ -16,10 +19,13 @@ export async function assertPortsFree(
   patienceMs: number,
 ): Promise<void> {
   for (const [variable, port] of Object.entries(ports)) {
-    const free = await poll(async () => ((await isPortFree(host, port)) ? { value: true } : undefined), {
-      timeoutMs: patienceMs,
-      everyMs: 200,
-    });
+    const free = await poll(
+      async () => ((await isPortFree(host, port)) ? { value: true } : undefined),
+      {
+        timeoutMs: patienceMs,
+        everyMs: 200,
+      },
+    );
     if (free) continue;
     throw new ClarinError(
       'configuration',
@@ -28,7 +34,10 @@ export async function assertPortsFree(
   }
 }
 
-/** From Node 22 on its binaries are built for newer systems than many servers have. @throws ClarinError `configuration`. */
+/**
+ * From Node 22 on its binaries are built for newer systems than many servers have. @throws
+ * ClarinError `configuration`.
+ */
 export async function assertFeedLoads(): Promise<void> {
   try {
     await import('uWebSockets.js');
@@ -44,11 +53,16 @@ export async function assertFeedLoads(): Promise<void> {
 
 type Facts = { wal_level: string; version: string; user: string; replication: boolean };
 
-/** @throws ClarinError `configuration` unless logical replication is possible there, as this user. */
+/**
+ * @throws ClarinError `configuration` unless logical replication is possible there, as this user.
+ */
 export async function assertPostgresFits(url: string, variable: string): Promise<void> {
   const facts = await readFacts(url, variable);
   if (Math.floor(Number(facts.version) / 10_000) < MAJOR_MIN) {
-    throw new ClarinError('configuration', `The Postgres of ${variable} is too old: Clarin needs ${MAJOR_MIN} or newer.`);
+    throw new ClarinError(
+      'configuration',
+      `The Postgres of ${variable} is too old: Clarin needs ${MAJOR_MIN} or newer.`,
+    );
   }
   if (facts.wal_level !== 'logical') {
     throw new ClarinError(

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { chmod, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -8,11 +9,14 @@ import { ClarinError } from '../../domain/errors.ts';
 import { isAlive, readCommandLine, type ServiceUser } from '../../platform/services/processes.ts';
 import { canEnter, canWrite } from '../../platform/services/service-user.ts';
 
-export const CHECKOUT = fileURLToPath(new URL('../../', import.meta.url));
+/** Compiled files are one level deeper, in dist/. */
+const above = fileURLToPath(new URL('../../', import.meta.url));
+export const CHECKOUT = existsSync(join(above, 'package.json')) ? above : join(above, '..');
 
 /**
- * Where dev keeps everything: CLARIN_DATA_DIR; else `.clarin` in the checkout; else, when root's Postgres cannot go
- * there (below a 0700 directory) or the checkout cannot be written, a directory of this checkout's own elsewhere.
+ * Where dev keeps everything: CLARIN_DATA_DIR; else `.clarin` in the checkout; else, when root's
+ * Postgres cannot go there (below a 0700 directory) or the checkout cannot be written, a directory
+ * of this checkout's own elsewhere.
  * @throws ClarinError `configuration` when the given one will not do.
  */
 export async function findDataDirectory(
@@ -23,7 +27,10 @@ export async function findDataDirectory(
     const directory = resolve(given);
     const why = await whyUnusable(directory, user);
     if (why === undefined) return directory;
-    throw new ClarinError('configuration', `CLARIN_DATA_DIR will not do: ${why}. Name another directory.`);
+    throw new ClarinError(
+      'configuration',
+      `CLARIN_DATA_DIR will not do: ${why}. Name another directory.`,
+    );
   }
   const name = createHash('sha256').update(CHECKOUT).digest('hex').slice(0, 12);
   const elsewhere = user ? '/var/lib/clarin' : join(homedir(), '.local', 'share', 'clarin');
@@ -57,7 +64,10 @@ async function whyUnusable(
   }
 }
 
-/** A directory made by `mktemp -d` is closed to everybody else: being ours, it is opened for passing through. */
+/**
+ * A directory made by `mktemp -d` is closed to everybody else: being ours, it is opened for passing
+ * through.
+ */
 async function letEnter(directory: string, user: ServiceUser | undefined): Promise<boolean> {
   if (await canEnter(directory, user)) return true;
   const { mode } = await stat(directory);
@@ -79,7 +89,12 @@ export async function lockDataDirectory(directory: string): Promise<DevLock> {
   const before = await readFile(file, 'utf8').catch(() => undefined);
   const pid = Number.parseInt(before ?? '', 10);
   // The number may belong to somebody else by now.
-  if (pid > 0 && pid !== process.pid && isAlive(pid) && (await readCommandLine(pid)).includes('clarin')) {
+  if (
+    pid > 0 &&
+    pid !== process.pid &&
+    isAlive(pid) &&
+    (await readCommandLine(pid)).includes('clarin')
+  ) {
     throw new ClarinError(
       'configuration',
       `Clarin already runs with ${directory} (process ${pid}): stop that one, or set CLARIN_DATA_DIR to another directory.`,
@@ -109,7 +124,10 @@ export async function readSecrets(directory: string): Promise<Secrets> {
   if (text !== undefined) {
     const parsed = secretsSchema.safeParse(parseJson(text));
     if (parsed.success) return parsed.data;
-    throw new ClarinError('configuration', `${file} is damaged: remove ${directory} to start anew.`);
+    throw new ClarinError(
+      'configuration',
+      `${file} is damaged: remove ${directory} to start anew.`,
+    );
   }
   const names = Object.keys(secretsSchema.shape);
   const made = secretsSchema.parse(

@@ -1,7 +1,10 @@
 import { mkdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
-import { startEmbeddedPostgres, type RunningPostgres } from '../../platform/services/embedded-postgres.ts';
+import {
+  startEmbeddedPostgres,
+  type RunningPostgres,
+} from '../../platform/services/embedded-postgres.ts';
 import { choosePort } from '../../platform/services/ports.ts';
 import { findPostgresBinaries } from '../../platform/services/postgres-binaries.ts';
 import type { ServiceUser } from '../../platform/services/processes.ts';

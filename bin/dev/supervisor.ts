@@ -10,8 +10,9 @@ import { endProcess, hasEnded } from '../../platform/services/processes.ts';
 import { CHECKOUT } from './data-directory.ts';
 
 /**
- * Keeps one role alive. A role that ends is started again, after 250 ms to 10 s; whoever lived for a minute begins at
- * 250 ms again. One that ends for its configuration before it was ever ready would do so for ever: `refused` tells.
+ * Keeps one role alive. A role that ends is started again, after 250 ms to 10 s; whoever lived for
+ * a minute begins at 250 ms again. One that ends for its configuration before it was ever ready
+ * would do so for ever: `refused` tells.
  */
 export type Supervised = {
   /** Rejects with the role's own sentence. Never resolves. */
@@ -62,14 +63,17 @@ export function supervise(options: Options): Supervised {
     child.once('close', (code) => {
       if (isStopping) return;
       if (code === EXIT.configuration && !isSettled) {
-        const sentence = output.sentence() ?? `The ${options.role} refuses to start: see ${options.logFile}.`;
+        const sentence =
+          output.sentence() ?? `The ${options.role} refuses to start: see ${options.logFile}.`;
         refuse(new ClarinError('configuration', sentence));
         return;
       }
       if (performance.now() - startedAt > SETTLED_MS) endsInARow = 0;
       const delayMs = restartDelayMs(endsInARow);
       endsInARow += 1;
-      options.say(`[${options.role}] ended (${code ?? 'killed'}); starting it again in ${delayMs} ms`);
+      options.say(
+        `[${options.role}] ended (${code ?? 'killed'}); starting it again in ${delayMs} ms`,
+      );
       timer = setTimeout(start, delayMs);
     });
   };
@@ -93,8 +97,8 @@ function launch(options: Options, log: WriteStream) {
   const child = spawn(process.execPath, [join(CHECKOUT, 'bin', 'clarin.mjs'), options.role], {
     cwd: CHECKOUT,
     env: { ...options.environment },
-    // A session of its own: Ctrl-C reaches dev alone, which stops everything in order. The channel tells the role
-    // when dev is gone.
+    // A session of its own: Ctrl-C reaches dev alone, which stops everything in order. The channel
+    // tells the role when dev is gone.
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
@@ -131,6 +135,8 @@ export function summarise(line: string): string | undefined {
   const { level, message, error } = parsed as Record<string, unknown>;
   if (typeof level !== 'number' || level < LEVEL_WARN) return undefined;
   const cause =
-    typeof error === 'object' && error !== null && 'message' in error ? `: ${String(error.message)}` : '';
+    typeof error === 'object' && error !== null && 'message' in error
+      ? `: ${String(error.message)}`
+      : '';
   return `${String(message)}${cause}`;
 }

@@ -7,7 +7,12 @@ export const accounts = defineControlEntity({
   scope: 'account',
   columns: {
     name: text({ required: true, min: 1, max: 200, write: 'always' }),
-    slug: text({ required: true, max: 63, pattern: /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/, write: 'create' }),
+    slug: text({
+      required: true,
+      max: 63,
+      pattern: /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/,
+      write: 'create',
+    }),
     plan: text({ max: 50 }),
     max_devices: int({ min: 0, max: 10_000 }),
     is_active: boolean(),

@@ -1,7 +1,7 @@
 import { id, json, numeric, text, timestamp } from '../column.ts';
 import { defineEntity } from '../entity.ts';
 
-export const LEAD_STATUSES = ['open', 'won', 'lost'] as const;
+const LEAD_STATUSES = ['open', 'won', 'lost'] as const;
 
 export const leads = defineEntity({
   table: 'leads',

@@ -11,7 +11,10 @@ export const memberships = defineEntity({
     is_default: boolean({ write: 'always' }),
   },
   list: {
-    filters: { user_id: { kind: 'equals', column: 'user_id' }, role_id: { kind: 'equals', column: 'role_id' } },
+    filters: {
+      user_id: { kind: 'equals', column: 'user_id' },
+      role_id: { kind: 'equals', column: 'role_id' },
+    },
     search: [],
     sorts: ['created_at'],
     sort: 'created_at',

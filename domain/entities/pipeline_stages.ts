@@ -1,7 +1,7 @@
 import { id, int, text } from '../column.ts';
 import { defineEntity } from '../entity.ts';
 
-export const STAGE_TYPES = ['active', 'won', 'lost'] as const;
+const STAGE_TYPES = ['active', 'won', 'lost'] as const;
 
 export const pipeline_stages = defineEntity({
   table: 'pipeline_stages',

@@ -20,7 +20,13 @@ export const pipelines = defineEntity({
       order: 'position',
     },
   },
-  list: { filters: {}, search: ['name'], sorts: ['position', 'name', 'created_at'], sort: 'position', order: 'asc' },
+  list: {
+    filters: {},
+    search: ['name'],
+    sorts: ['position', 'name', 'created_at'],
+    sort: 'position',
+    order: 'asc',
+  },
   cache: { row: true, list: true },
   rest: 'crud',
 });

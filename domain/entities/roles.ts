@@ -10,6 +10,12 @@ export const roles = defineEntity({
     name: text({ required: true, min: 1, max: 100, write: 'always' }),
     permissions: textArray({ required: true, values: ['*', ...PERMISSIONS], write: 'always' }),
   },
-  list: { filters: {}, search: ['name'], sorts: ['name', 'created_at'], sort: 'name', order: 'asc' },
+  list: {
+    filters: {},
+    search: ['name'],
+    sorts: ['name', 'created_at'],
+    sort: 'name',
+    order: 'asc',
+  },
   rest: 'crud',
 });

@@ -10,7 +10,13 @@ export const tags = defineEntity({
     color: text({ pattern: /^#[0-9a-fA-F]{6}$/, write: 'always' }),
     kommo_id: id({ nullable: true }),
   },
-  list: { filters: {}, search: ['name'], sorts: ['name', 'created_at'], sort: 'name', order: 'asc' },
+  list: {
+    filters: {},
+    search: ['name'],
+    sorts: ['name', 'created_at'],
+    sort: 'name',
+    order: 'asc',
+  },
   cache: { row: true, list: true },
   rest: 'crud',
 });

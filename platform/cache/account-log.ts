@@ -46,7 +46,12 @@ export class AccountLog {
    * @throws HistoryTrimmedError when `after` is older than what the log holds, also when that happens on the way;
    * ClarinError unavailable when Redis does not answer.
    */
-  async *read(options: { accountId: number; epoch: string; after: Lsn; upTo?: Lsn }): AsyncGenerator<AccountCommit> {
+  async *read(options: {
+    accountId: number;
+    epoch: string;
+    after: Lsn;
+    upTo?: Lsn;
+  }): AsyncGenerator<AccountCommit> {
     const { accountId, epoch, after, upTo } = options;
     const keys = accountKeys(this.#space, accountId, epoch);
     const last = upTo === undefined ? '+' : `${upTo}-${LAST_PART}`;
@@ -103,7 +108,11 @@ export class LogWatcher {
   }
 
   /** Resolves when the channel is live: read the log after that. Replaces an earlier listener. */
-  async watch(accountId: number, epoch: string, onMessage: (message: LogMessage) => void): Promise<void> {
+  async watch(
+    accountId: number,
+    epoch: string,
+    onMessage: (message: LogMessage) => void,
+  ): Promise<void> {
     const { channel } = accountKeys(this.#space, accountId, epoch);
     this.#listeners.set(channel, onMessage);
     await reachable(this.#redis.ssubscribe(channel));
@@ -118,5 +127,7 @@ export class LogWatcher {
 
 function parseMessage(payload: string): LogMessage {
   const rest = payload.slice(1);
-  return payload.startsWith('w') ? { kind: 'watermark', lsn: lsnFromHex(rest) } : { kind: 'signal', json: rest };
+  return payload.startsWith('w')
+    ? { kind: 'watermark', lsn: lsnFromHex(rest) }
+    : { kind: 'signal', json: rest };
 }

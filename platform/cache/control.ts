@@ -11,7 +11,16 @@ import { ClarinError } from '../../domain/errors.ts';
 import { lsnFromHex, lsnToHex, type Lsn } from '../../domain/lsn.ts';
 import type { Log } from '../log.ts';
 import { readRunId } from '../redis.ts';
-import { ADVANCE, BEAT, FENCE, OPEN_EPOCH, RAISE_TERM, RENEW, runScript, type Script } from './scripts.ts';
+import {
+  ADVANCE,
+  BEAT,
+  FENCE,
+  OPEN_EPOCH,
+  RAISE_TERM,
+  RENEW,
+  runScript,
+  type Script,
+} from './scripts.ts';
 import type { ControlState, Epoch, EpochIdentity } from './types.ts';
 
 /** A standby takes a leader for dead when this has passed without a beat. */
@@ -45,7 +54,8 @@ export class ControlStore {
       Promise.all([this.#redis.hgetall(this.#keys.control), this.#redis.get(this.#keys.position)]),
     );
     const epoch = hash['epoch'];
-    if (epoch === undefined || position === null || !position.startsWith(`${epoch} `)) return undefined;
+    if (epoch === undefined || position === null || !position.startsWith(`${epoch} `))
+      return undefined;
     return {
       epoch: { id: epoch, base: lsnFromHex(hash['base'] ?? '0') },
       term: Number(hash['term'] ?? 0),
@@ -104,7 +114,9 @@ export class ControlStore {
       for (;;) {
         const ids = await reachable(this.#redis.spop(set, ACCOUNTS_PER_ROUND));
         if (ids.length === 0) break;
-        await reachable(Promise.all(ids.map((id) => this.#dropAccount(Number(id), epoch, families))));
+        await reachable(
+          Promise.all(ids.map((id) => this.#dropAccount(Number(id), epoch, families))),
+        );
       }
       this.#log.info({ epoch }, 'dropped the keys of an older epoch');
     }
@@ -150,7 +162,12 @@ export class ControlStore {
    */
   async renewLease({ term, epoch, sentAtMs }: Mandate & { sentAtMs: number }): Promise<boolean> {
     const { runId } = await this.#requireControl(epoch);
-    const payload = JSON.stringify({ epoch: epoch.id, base: lsnToHex(epoch.base), run_id: runId, term });
+    const payload = JSON.stringify({
+      epoch: epoch.id,
+      base: lsnToHex(epoch.base),
+      run_id: runId,
+      term,
+    });
     const answer = await this.#run(
       RENEW,
       [this.#keys.control, this.#keys.live],
@@ -160,7 +177,9 @@ export class ControlStore {
   }
 
   async #requireControl(epoch: Epoch): Promise<{ runId: string }> {
-    const [known, runId] = await reachable(this.#redis.hmget(this.#keys.control, 'epoch', 'run_id'));
+    const [known, runId] = await reachable(
+      this.#redis.hmget(this.#keys.control, 'epoch', 'run_id'),
+    );
     if (known !== epoch.id || !runId) throw epochLost();
     return { runId };
   }
@@ -174,7 +193,11 @@ export class ControlStore {
     return (await reachable(this.#redis.exists(this.#keys.leader))) === 1;
   }
 
-  async #run(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
+  async #run(
+    script: Script,
+    keys: readonly string[],
+    args: readonly (string | number)[],
+  ): Promise<unknown> {
     const answer = await reachable(runScript(this.#redis, script, keys, args));
     assertAnswer(answer);
     return answer;
@@ -196,9 +219,13 @@ export async function reachable<T>(answer: Promise<T>): Promise<T> {
   try {
     return await answer;
   } catch (error) {
-    throw new ClarinError('unavailable', `Redis: ${error instanceof Error ? error.message : String(error)}`, {
-      cause: error,
-    });
+    throw new ClarinError(
+      'unavailable',
+      `Redis: ${error instanceof Error ? error.message : String(error)}`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 

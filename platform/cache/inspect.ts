@@ -14,16 +14,22 @@ export class CacheInspector {
 
   /** Current epoch's id; undefined when there is none. */
   async readEpochId(): Promise<string | undefined> {
-    return (await reachable(this.#redis.hget(controlKeys(this.#space).control, 'epoch'))) ?? undefined;
+    return (
+      (await reachable(this.#redis.hget(controlKeys(this.#space).control, 'epoch'))) ?? undefined
+    );
   }
 
   async readAccounts(epoch: string): Promise<number[]> {
-    return (await reachable(this.#redis.smembers(controlKeys(this.#space).accounts(epoch)))).map(Number);
+    return (await reachable(this.#redis.smembers(controlKeys(this.#space).accounts(epoch)))).map(
+      Number,
+    );
   }
 
   /** At most `count` accounts, chosen at random. */
   async sampleAccounts(epoch: string, count: number): Promise<number[]> {
-    return (await reachable(this.#redis.srandmember(controlKeys(this.#space).accounts(epoch), count))).map(Number);
+    return (
+      await reachable(this.#redis.srandmember(controlKeys(this.#space).accounts(epoch), count))
+    ).map(Number);
   }
 
   /** Fields of a family; bounded by FAMILY_ENTRIES_MAX. */
@@ -32,12 +38,22 @@ export class CacheInspector {
   }
 
   /** At most `count` fields, chosen at random. */
-  async sampleFields(accountId: number, epoch: string, family: string, count: number): Promise<string[]> {
+  async sampleFields(
+    accountId: number,
+    epoch: string,
+    family: string,
+    count: number,
+  ): Promise<string[]> {
     const key = accountKeys(this.#space, accountId, epoch).family(family);
     return (await reachable(this.#redis.hrandfield(key, count))) as string[];
   }
 
-  async readEntry(accountId: number, epoch: string, family: string, field: string): Promise<string | undefined> {
+  async readEntry(
+    accountId: number,
+    epoch: string,
+    family: string,
+    field: string,
+  ): Promise<string | undefined> {
     const key = accountKeys(this.#space, accountId, epoch).family(family);
     return (await reachable(this.#redis.hget(key, field))) ?? undefined;
   }

@@ -17,7 +17,14 @@ type ChangeHeader = {
   r?: number;
 };
 
-type PartHeader = { xid: number; at: string; origin?: string; part: number; last: boolean; changes: ChangeHeader[] };
+type PartHeader = {
+  xid: number;
+  at: string;
+  origin?: string;
+  part: number;
+  last: boolean;
+  changes: ChangeHeader[];
+};
 
 /** Cuts a commit into log entries of at most PART_BYTES_MAX; a single larger row stands alone. At least one part. */
 export function encodeCommit(commit: AccountCommit): string[] {
@@ -88,15 +95,31 @@ export function decodeCommit(
     for (const entry of header.changes) {
       const json = text.slice(at, at + entry.l);
       at += entry.l;
-      const change = { table: entry.t, op: entry.o, keyJson: entry.k, now: entry.n, was: entry.w, json };
+      const change = {
+        table: entry.t,
+        op: entry.o,
+        keyJson: entry.k,
+        now: entry.n,
+        was: entry.w,
+        json,
+      };
       if (entry.r === undefined) changes.push(change);
       else {
         changes.push({ ...change, restrictedJson: text.slice(at, at + entry.r) });
         at += entry.r;
       }
     }
-    if (at !== text.length) throw new Error(`log of account ${accountId}: part ${index} of ${lsn} is cut`);
+    if (at !== text.length)
+      throw new Error(`log of account ${accountId}: part ${index} of ${lsn} is cut`);
   });
   if (!first) throw new Error(`log of account ${accountId}: ${lsn} has no parts`);
-  return { accountId, lsn, xid: first.xid, at: first.at, origin: first.origin, changes, signals: [] };
+  return {
+    accountId,
+    lsn,
+    xid: first.xid,
+    at: first.at,
+    origin: first.origin,
+    changes,
+    signals: [],
+  };
 }

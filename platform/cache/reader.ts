@@ -32,7 +32,13 @@ export type ReadOptions = Place & {
 
 /** `live` as the leader wrote it, and the global position, read behind the entry in the same round trip. */
 type Trust = { epoch: string; base: string; position: string };
-type Look = { trust: Trust | undefined; reason: BypassReason; watermark: string; value: string | undefined; atMs: string };
+type Look = {
+  trust: Trust | undefined;
+  reason: BypassReason;
+  watermark: string;
+  value: string | undefined;
+  atMs: string;
+};
 type BypassReason = 'unreachable' | 'no_lease' | 'epoch' | 'restarted' | 'min_commit' | 'suspect';
 type Flight = { watermark: string; epoch: string; body: Promise<string> };
 
@@ -55,7 +61,13 @@ export class CacheReader {
   #lastPosition: Cursor | undefined;
   #suspectUntilMs = 0;
 
-  constructor(options: { redis: Redis; space: Keyspace; log: Log; metrics: Metrics; now?: () => number }) {
+  constructor(options: {
+    redis: Redis;
+    space: Keyspace;
+    log: Log;
+    metrics: Metrics;
+    now?: () => number;
+  }) {
     this.#redis = options.redis;
     this.#space = options.space;
     this.#log = options.log;
@@ -128,7 +140,8 @@ export class CacheReader {
         this.#listed.clear();
         continue;
       }
-      if (minCommit !== undefined && look.trust.position < lsnToHex(minCommit)) return bypass('min_commit');
+      if (minCommit !== undefined && look.trust.position < lsnToHex(minCommit))
+        return bypass('min_commit');
       return look;
     }
     return bypass('epoch');
@@ -144,9 +157,12 @@ export class CacheReader {
     }
     // The lease is read behind the entry: it was alive when the entry was read.
     const [answer, [live, position]] = await Promise.all([
-      runScript(this.#redis, READ, [keys.head, keys.family(place.family)], [place.field]) as Promise<
-        [watermark: string, value: string | null, atMs?: string]
-      >,
+      runScript(
+        this.#redis,
+        READ,
+        [keys.head, keys.family(place.family)],
+        [place.field],
+      ) as Promise<[watermark: string, value: string | null, atMs?: string]>,
       this.#redis.mget(control.live, control.position),
     ]);
     if (position) this.#lastPosition = parsePosition(position);
@@ -155,7 +171,11 @@ export class CacheReader {
     if (lease.run_id !== this.#runId) return bypass('restarted');
     const [at, value, atMs] = answer;
     return {
-      trust: { epoch: lease.epoch, base: lease.base, position: position.slice(lease.epoch.length + 1) },
+      trust: {
+        epoch: lease.epoch,
+        base: lease.base,
+        position: position.slice(lease.epoch.length + 1),
+      },
       reason: 'epoch',
       watermark: at === '' ? lease.base : at,
       value: value ?? undefined,

@@ -6,7 +6,10 @@ import type { Redis } from 'ioredis';
  * right with the other (docs/spec/cache.md). LSNs are 16 hex digits, which compare as text. Every key of a script is
  * in one hash slot; keys derived inside (tombstones of single entries) share it by their hash tag.
  */
-const script = (source: string) => ({ source, sha: createHash('sha1').update(source).digest('hex') });
+const script = (source: string) => ({
+  source,
+  sha: createHash('sha1').update(source).digest('hex'),
+});
 
 export type Script = ReturnType<typeof script>;
 

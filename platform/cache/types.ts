@@ -23,7 +23,11 @@ export type ControlState = EpochIdentity & {
 };
 
 /** A family to drop whole, or entries of it to delete, because of the commit at `lsn`. */
-export type Invalidation = { readonly family: string; readonly lsn: Lsn; readonly ids: readonly string[] | 'all' };
+export type Invalidation = {
+  readonly family: string;
+  readonly lsn: Lsn;
+  readonly ids: readonly string[] | 'all';
+};
 
 /** One account's share of a batch: whole transactions, in commit order. */
 export type AccountShare = {

@@ -40,17 +40,25 @@ export class CacheWriter {
    * nothing, so a failure in the middle is mended by calling again. Signals go out with the newest commit, never twice.
    * @throws ClarinError leadership_lost, epoch_lost, unavailable.
    */
-  async apply({ term, epoch, shares }: Mandate & { shares: readonly AccountShare[] }): Promise<void> {
+  async apply({
+    term,
+    epoch,
+    shares,
+  }: Mandate & { shares: readonly AccountShare[] }): Promise<void> {
     if (epoch.id !== this.#epochId) {
       this.#watermarks.clear();
       this.#epochId = epoch.id;
     }
     // Listed before anything is written, so that an epoch's end finds and drops every key.
-    const unlisted = shares.map((share) => share.accountId).filter((id) => !this.#watermarks.has(id));
+    const unlisted = shares
+      .map((share) => share.accountId)
+      .filter((id) => !this.#watermarks.has(id));
     if (unlisted.length > 0) {
       await reachable(this.#redis.sadd(controlKeys(this.#space).accounts(epoch.id), ...unlisted));
     }
-    const outcomes = await Promise.allSettled(shares.map((share) => this.#applyShare(term, epoch, share)));
+    const outcomes = await Promise.allSettled(
+      shares.map((share) => this.#applyShare(term, epoch, share)),
+    );
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
   }
 
@@ -82,12 +90,16 @@ export class CacheWriter {
     const [applied, watermark] = answer as [number, string];
     this.#watermarks.set(share.accountId, watermark);
     this.#metrics.replayed.inc(share.commits.length - applied);
-    if (applied > 0) this.#metrics.invalidations.inc(share.invalidations.reduce((sum, one) => sum + sizeOf(one), 0));
+    if (applied > 0)
+      this.#metrics.invalidations.inc(
+        share.invalidations.reduce((sum, one) => sum + sizeOf(one), 0),
+      );
   }
 }
 
 function bounded(invalidation: Invalidation): Invalidation {
-  if (invalidation.ids === 'all' || invalidation.ids.length <= ENTRIES_PER_CALL_MAX) return invalidation;
+  if (invalidation.ids === 'all' || invalidation.ids.length <= ENTRIES_PER_CALL_MAX)
+    return invalidation;
   return { ...invalidation, ids: 'all' };
 }
 

@@ -9,7 +9,7 @@ import type { PostgresBinaries } from './postgres-binaries.ts';
 import { endProcess, hasEnded, poll, runToEnd, type ServiceUser } from './processes.ts';
 import { removeStaleLock } from './postmaster-lock.ts';
 
-export const SUPERUSER = 'clarin';
+const SUPERUSER = 'clarin';
 
 export type PostgresOptions = {
   readonly binaries: PostgresBinaries;
@@ -32,7 +32,10 @@ export type RunningPostgres = {
   readonly url: string;
   readonly port: number;
   readonly pid: number;
-  /** `fast` ends sessions and writes a checkpoint, `immediate` is a crash that recovers at the next start. */
+  /**
+   * `fast` ends sessions and writes a checkpoint, `immediate` is a crash that recovers at the next
+   * start.
+   */
   stop(mode?: 'fast' | 'immediate'): Promise<void>;
   /** Resolves when the server ends, whoever ended it. */
   readonly ended: Promise<void>;
@@ -43,7 +46,8 @@ const START_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 30_000;
 
 /**
- * A Postgres of ours on 127.0.0.1, without a Unix socket: its path could be too long below some checkouts.
+ * A Postgres of ours on 127.0.0.1, without a Unix socket: its path could be too long below some
+ * checkouts.
  * @throws ClarinError `configuration` with the server's own reason when it does not start.
  */
 export async function startEmbeddedPostgres(options: PostgresOptions): Promise<RunningPostgres> {
@@ -66,8 +70,12 @@ export async function startEmbeddedPostgres(options: PostgresOptions): Promise<R
   );
   if (answer?.value !== 'open' || child.pid === undefined) {
     await endProcess(child, 'SIGQUIT', 5_000);
-    const why = answer?.value === 'wrong password' ? WRONG_PASSWORD : await lastReason(options.logFile);
-    throw new ClarinError('configuration', `Postgres in ${options.directory} does not start: ${why}`);
+    const why =
+      answer?.value === 'wrong password' ? WRONG_PASSWORD : await lastReason(options.logFile);
+    throw new ClarinError(
+      'configuration',
+      `Postgres in ${options.directory} does not start: ${why}`,
+    );
   }
   return {
     url,
@@ -79,9 +87,16 @@ export async function startEmbeddedPostgres(options: PostgresOptions): Promise<R
   };
 }
 
-/** In a session of its own: Ctrl-C in a terminal reaches whoever started us, and that one decides the order. */
+/**
+ * In a session of its own: Ctrl-C in a terminal reaches whoever started us, and that one decides
+ * the order.
+ */
 async function launch(options: PostgresOptions): Promise<ChildProcess> {
-  const settings = { listen_addresses: '127.0.0.1', unix_socket_directories: '', ...options.settings };
+  const settings = {
+    listen_addresses: '127.0.0.1',
+    unix_socket_directories: '',
+    ...options.settings,
+  };
   const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   const log = await open(options.logFile, 'a', 0o600);
   try {
@@ -104,7 +119,10 @@ async function launch(options: PostgresOptions): Promise<ChildProcess> {
   }
 }
 
-/** Nothing of the caller's environment: PGDATA, PGPORT, LC_ALL or a locale of his must not reach the server. */
+/**
+ * Nothing of the caller's environment: PGDATA, PGPORT, LC_ALL or a locale of his must not reach the
+ * server.
+ */
 function serverEnvironment(): Record<string, string> {
   return { PATH: '/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' };
 }
@@ -127,12 +145,16 @@ async function initialise(options: PostgresOptions): Promise<void> {
   let why = '';
   try {
     for (const locale of localeChoices(options.binaries.major)) {
-      const made = await runToEnd(join(options.binaries.directory, 'initdb'), [...base, ...locale], {
-        user: options.user,
-        cwd: partial,
-        environment: serverEnvironment(),
-        timeoutMs: 120_000,
-      });
+      const made = await runToEnd(
+        join(options.binaries.directory, 'initdb'),
+        [...base, ...locale],
+        {
+          user: options.user,
+          cwd: partial,
+          environment: serverEnvironment(),
+          timeoutMs: 120_000,
+        },
+      );
       if (made.ok) return await rename(partial, options.directory);
       why = made.output.split('\n').findLast((line) => line.includes('error:')) ?? made.output;
     }
@@ -142,7 +164,10 @@ async function initialise(options: PostgresOptions): Promise<void> {
   throw new ClarinError('configuration', `initdb cannot make ${options.directory}: ${why}`);
 }
 
-/** Letters beyond ASCII have upper and lower case (search, unique names) where the machine can do it. */
+/**
+ * Letters beyond ASCII have upper and lower case (search, unique names) where the machine can do
+ * it.
+ */
 function localeChoices(major: number): string[][] {
   if (major >= 17) return [['--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8']];
   return [['--locale=C.UTF-8'], ['--locale=C']];
@@ -177,4 +202,3 @@ async function lastReason(logFile: string): Promise<string> {
   const why = line?.replace(/^.*?(FATAL|PANIC|ERROR): */, '') ?? 'its log says nothing';
   return `${why} (${logFile}).`;
 }
-

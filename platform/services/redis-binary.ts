@@ -27,8 +27,9 @@ const HOW_TO_INSTALL =
   'install it (`apt-get install redis-server`, `brew install redis`, `apk add redis`), or set REDIS_URL to a Redis of yours';
 
 /**
- * On PATH; else a Docker engine; else the packages of Debian or Ubuntu, downloaded and unpacked into the cache
- * directory: nothing is installed and no right is needed. No package of the npm registry carries a Redis.
+ * On PATH; else a Docker engine; else the packages of Debian or Ubuntu, downloaded and unpacked
+ * into the cache directory: nothing is installed and no right is needed. No package of the npm
+ * registry carries a Redis.
  * @throws ClarinError `configuration` with a sentence that says how to get one.
  */
 export async function findRedis(options: Options): Promise<RedisBinary> {
@@ -51,13 +52,22 @@ async function findOnPath(path: string): Promise<string[]> {
   for (const directory of path.split(delimiter).filter((each) => each !== '')) {
     for (const program of PROGRAMS) {
       const file = join(directory, program);
-      if (await access(file, constants.X_OK).then(() => true, () => false)) found.push(file);
+      if (
+        await access(file, constants.X_OK).then(
+          () => true,
+          () => false,
+        )
+      )
+        found.push(file);
     }
   }
   return found;
 }
 
-async function readVersion(path: string, libraryPath: string | undefined): Promise<number | undefined> {
+async function readVersion(
+  path: string,
+  libraryPath: string | undefined,
+): Promise<number | undefined> {
   const tried = await runToEnd(path, ['--version'], {
     timeoutMs: 10_000,
     ...(libraryPath !== undefined && { environment: { LD_LIBRARY_PATH: libraryPath } }),
@@ -67,7 +77,7 @@ async function readVersion(path: string, libraryPath: string | undefined): Promi
 }
 
 /** Whether an engine answers, in 5 s; the program alone is often there without one. */
-export async function dockerAnswers(environment: Environment): Promise<boolean> {
+async function dockerAnswers(environment: Environment): Promise<boolean> {
   const asked = await runToEnd('docker', ['version', '--format', '{{.Server.Version}}'], {
     environment,
     timeoutMs: 5_000,
@@ -81,7 +91,8 @@ async function fetchFromDebian({ environment, cacheDirectory }: Options): Promis
   const root = join(cacheDirectory, 'redis');
   if (!existsSync(root)) {
     const tools = await runToEnd('apt-get', ['--version'], { timeoutMs: 10_000, environment });
-    if (!tools.ok) return { why: 'this is neither Debian nor Ubuntu, whose packages could be fetched' };
+    if (!tools.ok)
+      return { why: 'this is neither Debian nor Ubuntu, whose packages could be fetched' };
     const partial = `${root}.${process.pid}`;
     try {
       await mkdir(join(partial, 'packages'), { recursive: true });
@@ -101,12 +112,18 @@ async function fetchFromDebian({ environment, cacheDirectory }: Options): Promis
     return { binary: { kind: 'program', path: program, libraryPath }, why: '' };
   }
   await rm(root, { recursive: true, force: true });
-  return { why: version === undefined ? 'that of its packages does not run' : `its packages have Redis ${version} only` };
+  return {
+    why:
+      version === undefined
+        ? 'that of its packages does not run'
+        : `its packages have Redis ${version} only`,
+  };
 }
 
 /** Downloads and unpacks below `root`; why it cannot, when it cannot. */
 async function unpackPackages(root: string, environment: Environment): Promise<string | undefined> {
-  // The machine's own lists may be empty or out of date (fresh containers): then lists of ours, below `root`.
+  // The machine's own lists may be empty or out of date (fresh containers): then lists of ours,
+  // below `root`.
   for (const flags of [[], ownLists(root)]) {
     if (flags.length > 0) {
       await mkdir(join(root, 'apt', 'lists', 'partial'), { recursive: true });
@@ -138,7 +155,11 @@ function ownLists(root: string): string[] {
   return Object.entries(directories).flatMap(([name, value]) => ['-o', `${name}=${value}`]);
 }
 
-function runApt(command: readonly string[], cwd: string, environment: Environment): Promise<Finished> {
+function runApt(
+  command: readonly string[],
+  cwd: string,
+  environment: Environment,
+): Promise<Finished> {
   const [program = '', ...parameters] = command;
   return runToEnd(program, parameters, {
     cwd,
@@ -148,8 +169,9 @@ function runApt(command: readonly string[], cwd: string, environment: Environmen
 }
 
 /**
- * redis-server, redis-tools (which holds the program on Debian) and the libraries they name, without those every
- * system has. Asked of apt and not listed here: names differ between releases (libssl3, libssl3t64).
+ * redis-server, redis-tools (which holds the program on Debian) and the libraries they name,
+ * without those every system has. Asked of apt and not listed here: names differ between releases
+ * (libssl3, libssl3t64).
  */
 async function packageNames(
   flags: readonly string[],
@@ -164,7 +186,8 @@ async function packageNames(
     const listed = await runApt([...ask, ...names], cwd, environment);
     if (!listed.ok) return [];
     for (const [, name] of listed.output.matchAll(/^ {1,2}Depends: ([a-z0-9.+-]+)$/gm)) {
-      if (name !== undefined && /^(lib|lua)/.test(name) && !/^lib(c6|gcc)/.test(name)) names.add(name);
+      if (name !== undefined && /^(lib|lua)/.test(name) && !/^lib(c6|gcc)/.test(name))
+        names.add(name);
     }
   }
   return [...names];
@@ -174,8 +197,11 @@ async function packageNames(
 async function libraryDirectories(root: string): Promise<string[]> {
   const directories = new Set<string>();
   for (const top of ['usr/lib', 'lib']) {
-    const entries = await readdir(join(root, top), { withFileTypes: true, recursive: true }).catch(() => []);
-    for (const entry of entries) if (/\.so(\.|$)/.test(entry.name)) directories.add(entry.parentPath);
+    const entries = await readdir(join(root, top), { withFileTypes: true, recursive: true }).catch(
+      () => [],
+    );
+    for (const entry of entries)
+      if (/\.so(\.|$)/.test(entry.name)) directories.add(entry.parentPath);
   }
   return [...directories];
 }

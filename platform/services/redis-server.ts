@@ -32,8 +32,8 @@ export type RunningRedis = {
 const START_TIMEOUT_MS = 60_000;
 
 /**
- * A Redis of ours on 127.0.0.1 that evicts nothing and keeps nothing on disk: what it holds can always be made
- * again from Postgres. Never a service of the system.
+ * A Redis of ours on 127.0.0.1 that evicts nothing and keeps nothing on disk: what it holds can
+ * always be made again from Postgres. Never a service of the system.
  * @throws ClarinError `configuration` when it does not start.
  */
 export async function startRedisServer(options: RedisOptions): Promise<RunningRedis> {
@@ -50,7 +50,10 @@ export async function startRedisServer(options: RedisOptions): Promise<RunningRe
   );
   if (ready?.value !== true || child.pid === undefined) {
     await endProcess(child, 'SIGTERM', 5_000);
-    throw new ClarinError('configuration', `Redis does not start on port ${options.port}: see ${options.logFile}.`);
+    throw new ClarinError(
+      'configuration',
+      `Redis does not start on port ${options.port}: see ${options.logFile}.`,
+    );
   }
   const inDocker = options.binary.kind === 'docker';
   const steer = async (verb: 'pause' | 'unpause', signal: NodeJS.Signals): Promise<void> => {
@@ -87,7 +90,11 @@ async function launch(options: RedisOptions, container: string): Promise<ChildPr
     const child = spawn(command, parameters, {
       cwd: options.directory,
       ...(binary.kind === 'program' && {
-        env: { PATH: '/usr/bin:/bin', LC_ALL: 'C', ...(binary.libraryPath && { LD_LIBRARY_PATH: binary.libraryPath }) },
+        env: {
+          PATH: '/usr/bin:/bin',
+          LC_ALL: 'C',
+          ...(binary.libraryPath && { LD_LIBRARY_PATH: binary.libraryPath }),
+        },
       }),
       detached: true,
       stdio: ['pipe', log.fd, log.fd],
@@ -103,7 +110,18 @@ async function launch(options: RedisOptions, container: string): Promise<ChildPr
 
 function dockerParameters(port: number, container: string, image: string): string[] {
   const publish = `127.0.0.1:${port}:${port}`;
-  return ['run', '--rm', '--interactive', '--name', container, '--publish', publish, image, 'redis-server', '-'];
+  return [
+    'run',
+    '--rm',
+    '--interactive',
+    '--name',
+    container,
+    '--publish',
+    publish,
+    image,
+    'redis-server',
+    '-',
+  ];
 }
 
 function formatConf(options: RedisOptions): string {
@@ -118,7 +136,9 @@ function formatConf(options: RedisOptions): string {
     ...(options.password !== undefined && { requirepass: options.password }),
     ...options.settings,
   };
-  return Object.entries(settings).map(([name, value]) => `${name} ${value}\n`).join('');
+  return Object.entries(settings)
+    .map(([name, value]) => `${name} ${value}\n`)
+    .join('');
 }
 
 /** A refusal for want of a password is an answer too. */
@@ -131,6 +151,7 @@ function answers(port: number): Promise<boolean> {
     };
     socket.once('connect', () => socket.write('PING\r\n'));
     socket.once('data', (reply) => end(/^(\+PONG|-NOAUTH)/.test(reply.toString())));
-    for (const event of ['error', 'timeout', 'close'] as const) socket.once(event, () => end(false));
+    for (const event of ['error', 'timeout', 'close'] as const)
+      socket.once(event, () => end(false));
   });
 }

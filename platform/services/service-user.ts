@@ -5,8 +5,9 @@ import { runToEnd, type ServiceUser } from './processes.ts';
 const TIMEOUT_MS = 10_000;
 
 /**
- * As whom Postgres runs: it refuses root. Undefined for an ordinary user, who runs it himself. Root takes the
- * account `postgres`, makes it where it is missing, and takes `nobody` where it cannot be made.
+ * As whom Postgres runs: it refuses root. Undefined for an ordinary user, who runs it himself. Root
+ * takes the account `postgres`, makes it where it is missing, and takes `nobody` where it cannot be
+ * made.
  */
 export async function findServiceUser(): Promise<ServiceUser | undefined> {
   if (process.getuid?.() !== 0) return undefined;
@@ -25,8 +26,8 @@ async function readUser(name: string): Promise<ServiceUser | undefined> {
 }
 
 /**
- * Whether the user can go into the directory. Tried for real: modes of every directory above it, access lists
- * and mount options decide together.
+ * Whether the user can go into the directory. Tried for real: modes of every directory above it,
+ * access lists and mount options decide together.
  */
 export async function canEnter(directory: string, user: ServiceUser | undefined): Promise<boolean> {
   const tried = await runToEnd('/bin/sh', ['-c', 'cd "$1"', 'sh', directory], {

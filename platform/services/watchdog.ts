@@ -5,9 +5,9 @@ export type Watchdog = { dismiss(): void };
 type Watched = { readonly pid: number; readonly signal: 'INT' | 'TERM' };
 
 /**
- * Ends services when this process dies without having stopped them, kill -9 included. A shell waits for one line
- * on its standard input; the end of that pipe without the line means that we are gone. It is a session of its own,
- * so that Ctrl-C does not end it first.
+ * Ends services when this process dies without having stopped them, kill -9 included. A shell waits
+ * for one line on its standard input; the end of that pipe without the line means that we are gone.
+ * It is a session of its own, so that Ctrl-C does not end it first.
  */
 export function startWatchdog(watched: readonly Watched[]): Watchdog {
   const kills = watched.map(({ pid, signal }) => `kill -s ${signal} ${pid}`).join('; ');

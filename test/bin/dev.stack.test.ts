@@ -67,7 +67,13 @@ async function refusalOf(environment: Record<string, string>): Promise<string> {
   return sentences[0] ?? '';
 }
 
-const portOf = (url: string): number => Number(new URL(url).port);
+async function stillTaken(ready: Ready): Promise<string[]> {
+  const taken: string[] = [];
+  for (const url of [ready.api, ready.feed, ready.database, ready.redis]) {
+    if (!(await isPortFree('127.0.0.1', Number(new URL(url).port)))) taken.push(url);
+  }
+  return taken;
+}
 
 describe('clarin dev', () => {
   it('starts everything, says where it is, stops all of it on Ctrl-C and keeps the data', async () => {
@@ -84,13 +90,13 @@ describe('clarin dev', () => {
     first.kill('SIGINT');
     first.kill('SIGINT');
     expect(await first.exited).toEqual({ code: 0, signal: null });
-    for (const url of [ready.api, ready.feed, ready.database, ready.redis]) {
-      expect(await isPortFree('127.0.0.1', portOf(url)), url).toBe(true);
-    }
+    expect(await stillTaken(ready)).toEqual([]);
 
     const second = await start(environment);
     const again = await readyOf(second);
-    expect(await query(again.database, 'select distinct title from leads')).toEqual([{ title: 'kept' }]);
+    expect(await query(again.database, 'select distinct title from leads')).toEqual([
+      { title: 'kept' },
+    ]);
     const secrets = await stat(join(environment['CLARIN_DATA_DIR'] ?? '', 'secrets.json'));
     expect(secrets.mode & 0o777).toBe(0o600);
   });
@@ -103,9 +109,7 @@ describe('clarin dev', () => {
     const second = await start(environment);
     await readyOf(second);
     await second.stop();
-    for (const url of [before.api, before.feed, before.database, before.redis]) {
-      await eventually(() => isPortFree('127.0.0.1', portOf(url)), { says: `${url} is given up` });
-    }
+    expect(await stillTaken(before)).toEqual([]);
   });
 
   it.runIf(process.platform === 'linux')('starts a role again that was killed', async () => {
@@ -114,7 +118,9 @@ describe('clarin dev', () => {
     const origin = ready.feed.replace(/^ws/, 'http').replace(/\/feed$/, '');
     const replicator = findChildren(dev.pid).find(({ command }) => command.endsWith(' replicator'));
     if (replicator) process.kill(replicator.pid, 'SIGKILL');
-    await eventually(() => dev.text.find((line) => line.startsWith('[replicator] ended')), { says: 'dev notices' });
+    await eventually(() => dev.text.find((line) => line.startsWith('[replicator] ended')), {
+      says: 'dev notices',
+    });
     await eventually(async () => (await fetch(`${origin}/health/ready`)).ok, {
       timeoutMs: 30_000,
       says: 'the feed is live again',
@@ -134,7 +140,9 @@ describe('clarin dev refuses in one sentence', () => {
     const environment = await environmentOfOne();
     const first = await start(environment);
     await readyOf(first);
-    expect(await refusalOf({ ...environment, ...(await otherPorts()) })).toMatch(/already runs with .* process \d+/);
+    expect(await refusalOf({ ...environment, ...(await otherPorts()) })).toMatch(
+      /already runs with .*\(process \d+\)/,
+    );
   });
 
   it('a Postgres without logical decoding, and a role that may not replicate', async () => {
@@ -157,20 +165,24 @@ describe('clarin dev refuses in one sentence', () => {
   it('a Redis that evicts', async () => {
     const redis = await startRedis({ 'maxmemory-policy': 'allkeys-lru' });
     const environment = await environmentOfOne();
-    expect(await refusalOf({ ...environment, REDIS_URL: redis.url })).toMatch(/evicts .*noeviction/);
+    expect(await refusalOf({ ...environment, REDIS_URL: redis.url })).toMatch(
+      /evicts .*noeviction/,
+    );
     await redis.stop();
   });
 
   it('services that do not answer, and settings that are none', async () => {
     const environment = await environmentOfOne();
     const nobody = await findFreePort();
-    expect(await refusalOf({ ...environment, DATABASE_URL: `postgres://127.0.0.1:${nobody}/x` })).toMatch(
-      /DATABASE_URL does not answer/,
-    );
+    expect(
+      await refusalOf({ ...environment, DATABASE_URL: `postgres://127.0.0.1:${nobody}/x` }),
+    ).toMatch(/DATABASE_URL does not answer/);
     expect(await refusalOf({ ...environment, REDIS_URL: `redis://127.0.0.1:${nobody}` })).toMatch(
       /REDIS_URL does not answer/,
     );
-    expect(await refusalOf({ ...environment, API_PORT: 'eighty' })).toMatch(/API_PORT must be a port/);
+    expect(await refusalOf({ ...environment, API_PORT: 'eighty' })).toMatch(
+      /API_PORT must be a port/,
+    );
   });
 });
 
@@ -189,6 +201,8 @@ describe('clarin', () => {
   it('names what is missing', async () => {
     const role = await spawnRole('api', {}, { until: 'nothing' });
     expect(await role.exited).toEqual({ code: 1, signal: null });
-    expect(role.text.join()).toMatch(/DATABASE_URL is missing; REDIS_URL is missing; CLARIN_SECRET is missing/);
+    expect(role.text.join()).toMatch(
+      /DATABASE_URL is missing; REDIS_URL is missing; CLARIN_SECRET is missing/,
+    );
   });
 });

@@ -5,7 +5,16 @@ import { findRole, USAGE } from '../../bin/roles.ts';
 
 describe('the command', () => {
   it('knows its roles and nothing that every object has', () => {
-    for (const role of ['api', 'ingest', 'replicator', 'gateway', 'migrate', 'slot', 'verify', 'dev']) {
+    for (const role of [
+      'api',
+      'ingest',
+      'replicator',
+      'gateway',
+      'migrate',
+      'slot',
+      'verify',
+      'dev',
+    ]) {
       expect(findRole(role)).toBeDefined();
       expect(USAGE).toContain(`  ${role} `);
     }
@@ -34,7 +43,13 @@ describe('what dev prints', () => {
       },
       '/data',
     );
-    for (const part of ['http://127.0.0.1:1/docs', 'ws://127.0.0.1:2/feed', 'postgres://a@b/c', 'redis://d', '/data/logs']) {
+    for (const part of [
+      'http://127.0.0.1:1/docs',
+      'ws://127.0.0.1:2/feed',
+      'postgres://a@b/c',
+      'redis://d',
+      '/data/logs',
+    ]) {
       expect(text).toContain(part);
     }
     expect(text).toContain(`-d '{"username":"demo","password":"it'\\''s"}'`);
@@ -43,7 +58,9 @@ describe('what dev prints', () => {
   it('shows warnings and worse of a log, and leaves the rest to the file', () => {
     expect(summarise('{"level":30,"message":"listening"}')).toBeUndefined();
     expect(summarise('{"level":40,"message":"slow"}')).toBe('slow');
-    expect(summarise('{"level":50,"message":"failed","error":{"message":"no route"}}')).toBe('failed: no route');
+    expect(summarise('{"level":50,"message":"failed","error":{"message":"no route"}}')).toBe(
+      'failed: no route',
+    );
     expect(summarise('not JSON')).toBe('not JSON');
     expect(summarise('null')).toBeUndefined();
     expect(summarise('')).toBeUndefined();
@@ -52,6 +69,8 @@ describe('what dev prints', () => {
 
 describe('a role that ends', () => {
   it('is started again, ever later, up to ten seconds', () => {
-    expect([0, 1, 2, 3, 6, 30, 2_000].map(restartDelayMs)).toEqual([250, 500, 1_000, 2_000, 10_000, 10_000, 10_000]);
+    expect([0, 1, 2, 3, 6, 30, 2_000].map(restartDelayMs)).toEqual([
+      250, 500, 1_000, 2_000, 10_000, 10_000, 10_000,
+    ]);
   });
 });

@@ -29,15 +29,26 @@ describe('what a change reaches', () => {
   });
 
   it('[C11] a contact reaches the leads that show its name', () => {
-    expect(reach('contacts')).toEqual(['contacts.list', 'contacts.row/id', 'leads.list', 'leads.row']);
+    expect(reach('contacts')).toEqual([
+      'contacts.list',
+      'contacts.row/id',
+      'leads.list',
+      'leads.row',
+    ]);
   });
 
   it('[C11] a stage reaches leads and pipelines', () => {
-    expect(reach('pipeline_stages')).toEqual(['leads.list', 'leads.row', 'pipelines.list', 'pipelines.row']);
+    expect(reach('pipeline_stages')).toEqual([
+      'leads.list',
+      'leads.row',
+      'pipelines.list',
+      'pipelines.row',
+    ]);
   });
 
   it('[C11] whatever decides who may do what reaches the principals', () => {
-    for (const table of ['accounts', 'memberships', 'roles']) expect(reach(table)).toContain(PRINCIPALS);
+    for (const table of ['accounts', 'memberships', 'roles'])
+      expect(reach(table)).toContain(PRINCIPALS);
     expect(reach('sessions')).toEqual([`${PRINCIPALS}/id`]);
   });
 
@@ -57,7 +68,13 @@ describe('what a change reaches', () => {
 
   it('keeps all keys of an account in one hash slot', () => {
     const keys = accountKeys({ prefix: 'clarin' }, 7, 'e');
-    for (const key of [keys.head, keys.log, keys.family('x'), keys.tombstone('x/1'), keys.channel]) {
+    for (const key of [
+      keys.head,
+      keys.log,
+      keys.family('x'),
+      keys.tombstone('x/1'),
+      keys.channel,
+    ]) {
       expect(/\{(.*?)\}/.exec(key)?.[1]).toBe('a:7');
     }
   });

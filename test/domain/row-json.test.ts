@@ -51,7 +51,14 @@ describe('text of Postgres to JSON', () => {
     const thing = defineEntity({
       table: 'things',
       singular: 'thing',
-      columns: { b: text({ nullable: true }), a: numeric(), t: timestamp(), j: json(), l: textArray(), r: id() },
+      columns: {
+        b: text({ nullable: true }),
+        a: numeric(),
+        t: timestamp(),
+        j: json(),
+        l: textArray(),
+        r: id(),
+      },
     });
     const write = compileRowWriter(thing, ['id', 'b', 'a', 'r']);
     expect(write(['1', null, '2.50', undefined])).toBe('{"id":1,"a":2.50}');
@@ -62,7 +69,12 @@ describe('text of Postgres to JSON', () => {
 describe('declarations', () => {
   it('are refused when an identity may be null or a filter is unknown', () => {
     const broken = (more: object) => () =>
-      defineEntity({ table: 'things', singular: 'thing', columns: { a: text({ nullable: true }) }, ...more });
+      defineEntity({
+        table: 'things',
+        singular: 'thing',
+        columns: { a: text({ nullable: true }) },
+        ...more,
+      });
     expect(broken({ identity: ['account_id', 'id', 'a'] })).toThrow('may be null');
     expect(broken({ identity: ['id'] })).toThrow('starts with account_id');
     expect(broken({ feedFilters: ['x'] })).toThrow('not a published column');

@@ -1,6 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createTestDatabase, eventually, startRedis, type TestRedis } from '../support/services.ts';
-import { createWorld, insertTag, isGreen, readPosition, untilGreen, type World } from './running.ts';
+import {
+  createWorld,
+  insertTag,
+  isGreen,
+  readPosition,
+  untilGreen,
+  type World,
+} from './running.ts';
 import { currentLsn, one, readConfirmed } from './support.ts';
 
 let redis: TestRedis;
@@ -32,7 +39,10 @@ describe('acknowledgement of the whole pipeline', () => {
         },
       },
     });
-    await until(async () => (await crashing.metrics.reconnects.get()).values[0]?.value === 1, 'it has crashed');
+    await until(
+      async () => (await crashing.metrics.reconnects.get()).values[0]?.value === 1,
+      'it has crashed',
+    );
     await insertTag(world.client, account, 'one');
     await untilGreen(crashing);
     await until(async () => (await world.readNames(account)).length > 0, 'the commit is applied');
@@ -41,7 +51,10 @@ describe('acknowledgement of the whole pipeline', () => {
     const next = await world.start();
     await untilGreen(next);
     await insertTag(world.client, account, 'two');
-    await until(async () => (await world.readNames(account)).includes('two'), 'the next commit is applied');
+    await until(
+      async () => (await world.readNames(account)).includes('two'),
+      'the next commit is applied',
+    );
     expect(await world.readNames(account)).toEqual(['one', 'two']);
     expect((await next.metrics.epochChanges.get()).values).toEqual([]);
   });
@@ -60,7 +73,10 @@ describe('acknowledgement of the whole pipeline', () => {
     const before = await confirmed();
     const names = ['a', 'b', 'c', 'd'];
     for (const name of names) await insertTag(world.client, account, name);
-    await until(async () => (await world.readNames(account)).length === names.length, 'all are applied');
+    await until(
+      async () => (await world.readNames(account)).length === names.length,
+      'all are applied',
+    );
     await until(async () => (await confirmed()) > before, 'they are acknowledged after all');
     const replayed = (await replicator.metrics.replayed.get()).values[0]?.value ?? 0;
     expect(replayed).toBeGreaterThan(0);
@@ -86,7 +102,10 @@ describe('acknowledgement of the whole pipeline', () => {
     expect(await confirmed()).toBe(stopped);
     await redis.resume();
     await untilGreen(replicator);
-    await until(async () => (await world.readNames(account)).includes('still away'), 'all of it is applied');
+    await until(
+      async () => (await world.readNames(account)).includes('still away'),
+      'all of it is applied',
+    );
   });
 
   test('[R16] with an acknowledgement of what was only read, the slot passes what Redis has', async () => {
@@ -103,12 +122,21 @@ describe('acknowledgement of the whole pipeline', () => {
     const replicator = await world.start();
     await untilGreen(replicator);
     await world.client.query('create table unpublished (id int, filler text)');
-    await world.client.query(`insert into unpublished select n, repeat('x', 1000) from generate_series(1, 5000) as n`);
+    await world.client.query(
+      `insert into unpublished select n, repeat('x', 1000) from generate_series(1, 5000) as n`,
+    );
     const lsn = await currentLsn(world.client);
-    await until(async () => (await confirmed()) >= lsn, 'the slot passes writes that are not published');
+    await until(
+      async () => (await confirmed()) >= lsn,
+      'the slot passes writes that are not published',
+    );
     await world.client.query('select pg_switch_wal()');
-    const row = await one(world.client, `select pg_current_wal_lsn() - confirmed_flush_lsn < 33554432 as near
-      from pg_replication_slots where slot_name = $1`, [world.config.slot]);
+    const row = await one(
+      world.client,
+      `select pg_current_wal_lsn() - confirmed_flush_lsn < 33554432 as near
+      from pg_replication_slots where slot_name = $1`,
+      [world.config.slot],
+    );
     expect(row['near']).toBe(true);
   });
 
@@ -120,9 +148,14 @@ describe('acknowledgement of the whole pipeline', () => {
     for (const name of names) await insertTag(world.client, account, name);
     await until(async () => !(await isGreen(replicator)), 'health is red');
     await redis.resume();
-    await until(async () => (await world.readNames(account)).length === names.length, 'everything is applied');
+    await until(
+      async () => (await world.readNames(account)).length === names.length,
+      'everything is applied',
+    );
     expect(await world.readNames(account)).toEqual(names);
     await untilGreen(replicator);
-    expect((await replicator.metrics.epochChanges.get()).values.map((one) => one.labels['reason'])).toEqual(['first_start']);
+    expect(
+      (await replicator.metrics.epochChanges.get()).values.map((one) => one.labels['reason']),
+    ).toEqual(['first_start']);
   });
 });

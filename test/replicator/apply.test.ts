@@ -10,10 +10,21 @@ function change(table: string, op: ChangeOp, key: Record<string, number> = {}): 
 }
 
 function commit(accountId: number, lsn: number, changes: readonly EncodedChange[]): AccountCommit {
-  return { accountId, lsn: toLsn(BigInt(lsn)), xid: 1, at: '', origin: undefined, changes, signals: [] };
+  return {
+    accountId,
+    lsn: toLsn(BigInt(lsn)),
+    xid: 1,
+    at: '',
+    origin: undefined,
+    changes,
+    signals: [],
+  };
 }
 
-function transaction(commits: readonly AccountCommit[], truncates: readonly EncodedChange[] = []): DecodedTransaction {
+function transaction(
+  commits: readonly AccountCommit[],
+  truncates: readonly EncodedChange[] = [],
+): DecodedTransaction {
   const lsn = commits[0]?.lsn ?? toLsn(1n);
   const rest = { xid: 1, at: '', heartbeat: undefined, changesCount: 1, bytes: 1 };
   return { lsn, endLsn: toLsn(lsn + 1n), commits, truncates, ...rest };
@@ -39,21 +50,27 @@ describe('shares of a batch', () => {
       commit(1, 10, [change('lead_tags', 'delete', { id: 1, lead_id: 5, tag_id: 9 })]),
       commit(1, 11, [change('pipeline_stages', 'update', { id: 3 })]),
     ]);
-    const families = Object.fromEntries(share?.invalidations.map((one) => [one.family, one.ids]) ?? []);
+    const families = Object.fromEntries(
+      share?.invalidations.map((one) => [one.family, one.ids]) ?? [],
+    );
     expect(families).toEqual({
       'leads.row': 'all',
       'leads.list': 'all',
       'pipelines.row': 'all',
       'pipelines.list': 'all',
     });
-    const [link] = sharesOf([commit(1, 10, [change('lead_tags', 'insert', { id: 1, lead_id: 5, tag_id: 9 })])]);
+    const [link] = sharesOf([
+      commit(1, 10, [change('lead_tags', 'insert', { id: 1, lead_id: 5, tag_id: 9 })]),
+    ]);
     expect(link?.invalidations).toContainEqual({ family: 'leads.row', lsn: 10n, ids: ['5'] });
   });
 
   test('markers and very many entries drop the whole family', () => {
     const [marked] = sharesOf([commit(1, 10, [change('tags', 'bulk')])]);
     expect(marked?.invalidations).toContainEqual({ family: 'tags.row', lsn: 10n, ids: 'all' });
-    const many = Array.from({ length: 501 }, (_, index) => change('tags', 'insert', { id: index + 1 }));
+    const many = Array.from({ length: 501 }, (_, index) =>
+      change('tags', 'insert', { id: index + 1 }),
+    );
     const [large] = sharesOf([commit(1, 10, many)]);
     expect(large?.invalidations).toContainEqual({ family: 'tags.row', lsn: 10n, ids: 'all' });
   });
@@ -66,7 +83,10 @@ describe('shares of a batch', () => {
       asked++;
       return Promise.resolve([1, 2, 3]);
     };
-    const commits = await commitsOf([transaction([commit(1, 5, [])]), transaction([touched], [marker])], everyone);
+    const commits = await commitsOf(
+      [transaction([commit(1, 5, [])]), transaction([touched], [marker])],
+      everyone,
+    );
     expect(commits.map((each) => [each.accountId, each.lsn, each.changes.length])).toEqual([
       [1, 5n, 0],
       [1, 10n, 2],

@@ -1,6 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type pg from 'pg';
-import { boolean, id, int, json, numeric, text, textArray, timestamp } from '../../domain/column.ts';
+import {
+  boolean,
+  id,
+  int,
+  json,
+  numeric,
+  text,
+  textArray,
+  timestamp,
+} from '../../domain/column.ts';
 import { defineEntity, publishedColumns } from '../../domain/entity.ts';
 import { compileRowWriter } from '../../domain/row-json.ts';
 import { connectClient } from '../../platform/postgres.ts';
@@ -56,13 +65,21 @@ const CASES: readonly [column: string, literal: string, json: string | undefined
   ['ratio', `'-Infinity'`, '"-Infinity"'],
   ['ratio', '1e300', '1e+300'],
   ['flag', 'false', 'false'],
-  ['words', `E'\\\\000 \\\\x00 \\t " \\\\ 👩‍👧 \\u2028'`, JSON.stringify('\\000 \\x00 \t " \\ 👩‍👧 \u2028')],
+  [
+    'words',
+    `E'\\\\000 \\\\x00 \\t " \\\\ 👩‍👧 \\u2028'`,
+    JSON.stringify('\\000 \\x00 \t " \\ 👩‍👧 \u2028'),
+  ],
   ['words', `''`, '""'],
   ['moment', `'2026-03-04 05:06:07.000001+02'`, '"2026-03-04T03:06:07.000001Z"'],
   ['moment', `'infinity'`, '"infinity"'],
   ['moment', `'0044-03-15 00:00:00+00 BC'`, '"0044-03-15 00:00:00+00 BC"'],
   ['fields', `'{"b": [1, null], "a": "ü\\u0001"}'`, `{"a": "ü\\u0001", "b": [1, null]}`],
-  ['list', `array['a', null, 'NULL', '', 'q"{},\\\\']`, JSON.stringify(['a', null, 'NULL', '', 'q"{},\\\\'])],
+  [
+    'list',
+    `array['a', null, 'NULL', '', 'q"{},\\\\']`,
+    JSON.stringify(['a', null, 'NULL', '', 'q"{},\\\\']),
+  ],
   ['list', `'{}'`, '[]'],
   ['padded', `'ab'`, '"ab    "'],
   ['mood', `'it''s "fine"'`, JSON.stringify(`it's "fine"`)],
@@ -89,7 +106,8 @@ beforeAll(async () => {
   database = await createTestDatabase();
   client = await connect(database.ownerUrl);
   await client.query(TABLE);
-  for (const setting of HOSTILE) await client.query(`alter database ${database.name} set ${setting}`);
+  for (const setting of HOSTILE)
+    await client.query(`alter database ${database.name} set ${setting}`);
   await createSlotBy(client, database.name);
   decoded = tail({
     url: database.replicationUrl,
@@ -108,7 +126,9 @@ afterAll(async () => {
 
 describe('values under hostile database settings', () => {
   test.each(CASES)('%s %s becomes %s', async (column, literal, json) => {
-    await client.query(`insert into samples (account_id, "${column.replaceAll('"', '""')}") values (1, ${literal})`);
+    await client.query(
+      `insert into samples (account_id, "${column.replaceAll('"', '""')}") values (1, ${literal})`,
+    );
     const [transaction] = await decoded.settle(client);
     const row = transaction?.commits[0]?.changes[0]?.json ?? '';
     const name = JSON.stringify(column);
@@ -120,21 +140,29 @@ describe('values under hostile database settings', () => {
   test('[R5] the row in the stream is byte for byte the row a query shows', async () => {
     await client.query('truncate samples');
     for (const [column, literal] of CASES) {
-      await client.query(`insert into samples (account_id, "${column.replaceAll('"', '""')}") values (1, ${literal})`);
+      await client.query(
+        `insert into samples (account_id, "${column.replaceAll('"', '""')}") values (1, ${literal})`,
+      );
     }
     const transactions = await decoded.settle(client);
-    const streamed = transactions.flatMap((one) => one.commits[0]?.changes.filter((c) => c.op === 'insert') ?? []);
+    const streamed = transactions.flatMap(
+      (one) => one.commits[0]?.changes.filter((c) => c.op === 'insert') ?? [],
+    );
     const columns = publishedColumns(samples);
     const write = compileRowWriter(samples, columns);
     const reader = await connectClient({ url: database.url, applicationName: 'reader' });
     await client.query('grant select on samples to public');
     const names = columns.map((name) => `"${name.replaceAll('"', '""')}"`).join(', ');
-    const { rows } = await reader.query<Record<string, string | null>>(`select ${names} from samples order by id`);
+    const { rows } = await reader.query<Record<string, string | null>>(
+      `select ${names} from samples order by id`,
+    );
     await reader.end();
     expect(rows).toHaveLength(CASES.length);
     rows.forEach((row, index) => {
       const text = write(columns.map((name) => row[name]));
-      expect(streamed[index]?.json).toBe(`{"table":"samples","op":"insert","key":{"id":${row['id']}},"row":${text}}`);
+      expect(streamed[index]?.json).toBe(
+        `{"table":"samples","op":"insert","key":{"id":${row['id']}},"row":${text}}`,
+      );
     });
     const plain = await connect(database.ownerUrl);
     expect((await one(plain, 'show timezone'))['TimeZone']).toBe('Asia/Kathmandu');
@@ -148,7 +176,8 @@ describe('a table that changes under the stream', () => {
     await client.query('insert into samples (account_id) values (1)');
     await expect(decoded.stream.ended).rejects.toMatchObject({
       code: 'replication_drift',
-      message: 'public.samples: column number is not published; public.samples: column digits is not declared',
+      message:
+        'public.samples: column number is not published; public.samples: column digits is not declared',
     });
   });
 });

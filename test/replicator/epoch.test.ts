@@ -25,34 +25,65 @@ type Case = {
 
 const CASES: readonly Case[] = [
   { name: 'nothing changed', verdict: 'keep' },
-  { name: 'the slot stands exactly at the position', slot: { ...usable, confirmed: lsn(100) }, verdict: 'keep' },
-  { name: 'an epoch was opened and nothing written yet', slot: { ...usable, confirmed: lsn(101) }, verdict: 'keep' },
-  { name: 'Redis and slot are empty', control: 'none', slot: { state: 'missing' }, verdict: 'first_start remake' },
+  {
+    name: 'the slot stands exactly at the position',
+    slot: { ...usable, confirmed: lsn(100) },
+    verdict: 'keep',
+  },
+  {
+    name: 'an epoch was opened and nothing written yet',
+    slot: { ...usable, confirmed: lsn(101) },
+    verdict: 'keep',
+  },
+  {
+    name: 'Redis and slot are empty',
+    control: 'none',
+    slot: { state: 'missing' },
+    verdict: 'first_start remake',
+  },
   { name: 'Redis is empty, the slot is not', control: 'none', verdict: 'redis_lost' },
-  { name: 'Redis is empty and the slot is lost', control: 'none', slot: { state: 'lost' }, verdict: 'redis_lost remake' },
+  {
+    name: 'Redis is empty and the slot is lost',
+    control: 'none',
+    slot: { state: 'lost' },
+    verdict: 'redis_lost remake',
+  },
   { name: 'Redis was restarted', runId: 'other', verdict: 'redis_restarted' },
   { name: 'the slot was dropped', slot: { state: 'missing' }, verdict: 'slot_missing remake' },
   { name: 'the slot is lost', slot: { state: 'lost' }, verdict: 'slot_lost remake' },
-  { name: 'somebody moved the slot', slot: { ...usable, confirmed: lsn(102) }, verdict: 'slot_skipped remake' },
+  {
+    name: 'somebody moved the slot',
+    slot: { ...usable, confirmed: lsn(102) },
+    verdict: 'slot_skipped remake',
+  },
   {
     name: 'the database was put back',
     slot: { ...usable, confirmed: lsn(50), currentLsn: lsn(99) },
     verdict: 'wal_behind remake',
   },
   { name: 'another cluster', identity: { systemId: '2' }, verdict: 'system' },
-  { name: 'another cluster without a slot', identity: { systemId: '2' }, slot: { state: 'missing' }, verdict: 'system remake' },
+  {
+    name: 'another cluster without a slot',
+    identity: { systemId: '2' },
+    slot: { state: 'missing' },
+    verdict: 'system remake',
+  },
   { name: 'a standby was promoted', identity: { timeline: 2 }, verdict: 'timeline' },
   { name: 'another slot is configured', identity: { slot: 't' }, verdict: 'slot_renamed' },
   { name: 'other columns are published', identity: { publication: 'q' }, verdict: 'publication' },
 ];
 
 describe('the epoch', () => {
-  test.each(CASES)('[R22] $name: $verdict', ({ control: changed = {}, identity: other, runId = 'r', slot = usable, verdict }) => {
-    const known = changed === 'none' ? undefined : { ...control, ...changed };
-    const answer = judgeEpoch(known, { ...identity, ...other }, runId, slot);
-    const text = answer.kind === 'keep' ? 'keep' : `${answer.reason}${answer.remakeSlot ? ' remake' : ''}`;
-    expect(text).toBe(verdict);
-  });
+  test.each(CASES)(
+    '[R22] $name: $verdict',
+    ({ control: changed = {}, identity: other, runId = 'r', slot = usable, verdict }) => {
+      const known = changed === 'none' ? undefined : { ...control, ...changed };
+      const answer = judgeEpoch(known, { ...identity, ...other }, runId, slot);
+      const text =
+        answer.kind === 'keep' ? 'keep' : `${answer.reason}${answer.remakeSlot ? ' remake' : ''}`;
+      expect(text).toBe(verdict);
+    },
+  );
 
   test('its base is before the first record that may follow', () => {
     expect(baseOf(lsn(100))).toBe(lsn(99));

@@ -1,7 +1,14 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type pg from 'pg';
 import { eventually, startPostgres, type TestPostgres } from '../support/services.ts';
-import { createWorld, insertTag, isGreen, readPosition, untilGreen, type World } from './running.ts';
+import {
+  createWorld,
+  insertTag,
+  isGreen,
+  readPosition,
+  untilGreen,
+  type World,
+} from './running.ts';
 import { connect, currentLsn, one, readConfirmed } from './support.ts';
 
 /**
@@ -36,17 +43,25 @@ afterEach(async () => {
 async function setStandby(name: string): Promise<void> {
   await admin.query(`alter system set synchronous_standby_names = '${name}'`);
   await admin.query('select pg_reload_conf()');
-  await eventually(async () => (await one(admin, 'show synchronous_standby_names'))['synchronous_standby_names'] === name);
+  await eventually(
+    async () =>
+      (await one(admin, 'show synchronous_standby_names'))['synchronous_standby_names'] === name,
+  );
 }
 
 /** A commit that hangs behind its WAL record. Resolves when it does; `done` when it is let go. */
-async function commitInvisibly(name: string): Promise<{ done: Promise<unknown>; client: pg.Client }> {
+async function commitInvisibly(
+  name: string,
+): Promise<{ done: Promise<unknown>; client: pg.Client }> {
   await setStandby('nobody');
   const client = await connect(world.database.ownerUrl);
   const done = insertTag(client, account, name);
   done.catch(() => undefined);
   await eventually(async () => {
-    const row = await one(admin, `select count(*)::int as n from pg_stat_activity where wait_event = 'SyncRep'`);
+    const row = await one(
+      admin,
+      `select count(*)::int as n from pg_stat_activity where wait_event = 'SyncRep'`,
+    );
     return row['n'] === 1;
   });
   return { done, client };
@@ -59,7 +74,8 @@ describe('the visibility gate', () => {
   test('[R13] nothing of a commit is applied or acknowledged before other sessions see it, and all of it after', async () => {
     const replicator = await world.start();
     await untilGreen(replicator);
-    const waits = async (): Promise<number> => (await replicator.metrics.gateWaits.get()).values[0]?.value ?? 0;
+    const waits = async (): Promise<number> =>
+      (await replicator.metrics.gateWaits.get()).values[0]?.value ?? 0;
     expect(await waits()).toBe(0);
     const { done, client } = await commitInvisibly('hidden');
     await eventually(async () => (await waits()) > 0, { says: 'the gate holds something back' });

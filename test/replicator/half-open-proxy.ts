@@ -5,7 +5,9 @@ import type { AddressInfo } from 'node:net';
  * Between a replicator and its Postgres. `freeze` makes replication connections half open: both ends believe in them and
  * no byte passes any more, as when a firewall forgets a connection. Everything else goes on.
  */
-export async function startHalfOpenProxy(target: string): Promise<{ url: string; freeze(): void; stop(): Promise<void> }> {
+export async function startHalfOpenProxy(
+  target: string,
+): Promise<{ url: string; freeze(): void; stop(): Promise<void> }> {
   const { hostname, port } = new URL(target);
   const replicating = new Set<Socket>();
   const open = new Set<Socket>();

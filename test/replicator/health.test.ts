@@ -38,8 +38,16 @@ describe('health', () => {
   const cases: readonly [string, Partial<Facts>, string[]][] = [
     ['the slot is missing', { slot: undefined }, ['slot']],
     ['nobody reads the slot', { slot: { ...slot, active: false } }, ['slot']],
-    ['the slot is lost, as Postgres 15 says it', { slot: { ...slot, walStatus: 'lost', restartLsn: undefined } }, ['slot']],
-    ['the slot is lost, as Postgres 18 says it', { slot: { ...slot, invalidationReason: 'idle_timeout' } }, ['slot']],
+    [
+      'the slot is lost, as Postgres 15 says it',
+      { slot: { ...slot, walStatus: 'lost', restartLsn: undefined } },
+      ['slot'],
+    ],
+    [
+      'the slot is lost, as Postgres 18 says it',
+      { slot: { ...slot, invalidationReason: 'idle_timeout' } },
+      ['slot'],
+    ],
     ['the slot is about to be lost', { slot: { ...slot, walStatus: 'unreserved' } }, ['slot']],
     ['Postgres does not answer', { slot: new Error('gone') }, ['slot']],
     ['Redis is away', { isRedisReachable: false }, ['redis']],
@@ -50,7 +58,9 @@ describe('health', () => {
     ],
     [
       'there is no stream',
-      { standing: { role: 'leader', trouble: 'why', heartbeatAgeMs: undefined, stage: 'no stream' } },
+      {
+        standing: { role: 'leader', trouble: 'why', heartbeatAgeMs: undefined, stage: 'no stream' },
+      },
       ['leadership', 'heartbeat'],
     ],
     ['nobody leads', { standing: { role: 'standby', isLeaderAlive: false } }, ['leadership']],
@@ -61,11 +71,15 @@ describe('health', () => {
   });
 
   test('a standby of a living leader is green', () => {
-    expect(redNames({ ...healthy, standing: { role: 'standby', isLeaderAlive: true } })).toEqual([]);
+    expect(redNames({ ...healthy, standing: { role: 'standby', isLeaderAlive: true } })).toEqual(
+      [],
+    );
   });
 
   test('the slot is told in words', () => {
-    expect(judgeSlot(slot).says).toBe('read by process 7, 2 B of WAL kept, 1.0 MiB left of the budget');
+    expect(judgeSlot(slot).says).toBe(
+      'read by process 7, 2 B of WAL kept, 1.0 MiB left of the budget',
+    );
     expect(isSlotLost(slot)).toBe(false);
   });
 });

@@ -12,7 +12,11 @@ beforeAll(async () => {
   database = await createTestDatabase();
   client = await connect(database.ownerUrl);
   const create = async (slug: string): Promise<number> =>
-    Number((await one(client, 'insert into accounts (name, slug) values ($1, $1) returning id', [slug]))['id']);
+    Number(
+      (await one(client, 'insert into accounts (name, slug) values ($1, $1) returning id', [slug]))[
+        'id'
+      ],
+    );
   accounts = [await create('one'), await create('two')];
   await createSlotBy(client, database.name);
   decoded = tail({ url: database.replicationUrl, slot: database.name });
@@ -46,11 +50,11 @@ describe('large transactions', () => {
     await client.query('commit');
     const [exact, above] = await decoded.settle(client);
     expect(changesOf(exact, account)).toHaveLength(20_001);
-    expect(changesOf(above, account).map((change) => `${String(change['table'])} ${String(change['op'])}`)).toEqual([
-      'contacts insert',
-      'tags bulk',
-      'contacts insert',
-    ]);
+    expect(
+      changesOf(above, account).map(
+        (change) => `${String(change['table'])} ${String(change['op'])}`,
+      ),
+    ).toEqual(['contacts insert', 'tags bulk', 'contacts insert']);
     expect(changesOf(above, other)).toHaveLength(2);
     expect(above?.changesCount).toBe(20_005);
   });
@@ -66,10 +70,11 @@ describe('large transactions', () => {
     );
     await client.query('commit');
     const [transaction] = await decoded.settle(client);
-    expect(changesOf(transaction, account).map((change) => `${String(change['table'])} ${String(change['op'])}`)).toEqual([
-      'tags insert',
-      'contacts bulk',
-    ]);
+    expect(
+      changesOf(transaction, account).map(
+        (change) => `${String(change['table'])} ${String(change['op'])}`,
+      ),
+    ).toEqual(['tags insert', 'contacts bulk']);
     expect(transaction?.bytes).toBeLessThan(2_000);
   });
 
@@ -79,7 +84,10 @@ describe('large transactions', () => {
     await decoded.settle(client);
     const before = process.memoryUsage();
     let heapPeak = 0;
-    const sampler = setInterval(() => (heapPeak = Math.max(heapPeak, process.memoryUsage().heapUsed)), 20);
+    const sampler = setInterval(
+      () => (heapPeak = Math.max(heapPeak, process.memoryUsage().heapUsed)),
+      20,
+    );
     await insertTags(account, 1, 300_000);
     const [transaction] = await decoded.settle(client);
     clearInterval(sampler);

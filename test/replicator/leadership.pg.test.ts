@@ -17,7 +17,8 @@ async function takeovers(replicator: Started): Promise<number> {
   return (await replicator.metrics.takeovers.get()).values[0]?.value ?? 0;
 }
 
-const term = async (replicator: Started): Promise<number> => (await replicator.metrics.term.get()).values[0]?.value ?? 0;
+const term = async (replicator: Started): Promise<number> =>
+  (await replicator.metrics.term.get()).values[0]?.value ?? 0;
 
 describe('leadership', () => {
   test('[R21] one of two leads, the other waits green, and takes over within two seconds', async () => {
@@ -60,7 +61,9 @@ describe('leadership', () => {
     const first = await world.start();
     await untilGreen(first);
     const newer = await world.control.raiseTerm();
-    await eventually(async () => (await takeovers(first)) === 2, { says: 'it leads again, by a term of its own' });
+    await eventually(async () => (await takeovers(first)) === 2, {
+      says: 'it leads again, by a term of its own',
+    });
     expect(await term(first)).toBeGreaterThan(newer);
     await untilGreen(first);
   });
@@ -81,7 +84,9 @@ describe('the start', () => {
     const { startReplicator } = await import('../../replicator/main.ts');
     const config = { ...world.config, replicationDatabaseUrl: url };
     const { log } = await import('./support.ts');
-    await expect(startReplicator(config, log, new AbortController().signal)).rejects.toThrow(/may not replicate/);
+    await expect(startReplicator(config, log, new AbortController().signal)).rejects.toThrow(
+      /may not replicate/,
+    );
   });
 
   test('[R24] an identity that is altered under the stream ends the process', async () => {

@@ -25,7 +25,7 @@ const u64 = (value: bigint): Buffer => {
 const text = (value: string): Buffer => Buffer.from(`${value}\0`);
 const letter = (value: string): Buffer => Buffer.from(value, 'latin1');
 
-export function tuple(values: readonly Value[]): Buffer {
+function tuple(values: readonly Value[]): Buffer {
   const parts = values.flatMap((value) => {
     if (value.kind === 'null') return [letter('n')];
     if (value.kind === 'unchanged') return [letter('u')];
@@ -44,7 +44,11 @@ export const commit = (lsn: bigint, end: bigint, micros: bigint): Buffer =>
 export const insert = (oid: number, values: readonly Value[]): Buffer =>
   Buffer.concat([letter('I'), u32(oid), letter('N'), tuple(values)]);
 
-export const update = (oid: number, old: readonly Value[] | undefined, values: readonly Value[]): Buffer =>
+export const update = (
+  oid: number,
+  old: readonly Value[] | undefined,
+  values: readonly Value[],
+): Buffer =>
   Buffer.concat([
     letter('U'),
     u32(oid),
@@ -59,14 +63,31 @@ export const remove = (oid: number, old: readonly Value[]): Buffer =>
 export const truncate = (oids: readonly number[]): Buffer =>
   Buffer.concat([letter('T'), i32(oids.length), u8(0), ...oids.map(u32)]);
 
-export const logicalMessage = (lsn: bigint, prefix: string, content: string, isTransactional = true): Buffer => {
+export const logicalMessage = (
+  lsn: bigint,
+  prefix: string,
+  content: string,
+  isTransactional = true,
+): Buffer => {
   const bytes = Buffer.from(content);
-  return Buffer.concat([letter('M'), u8(isTransactional ? 1 : 0), u64(lsn), text(prefix), u32(bytes.length), bytes]);
+  return Buffer.concat([
+    letter('M'),
+    u8(isTransactional ? 1 : 0),
+    u64(lsn),
+    text(prefix),
+    u32(bytes.length),
+    bytes,
+  ]);
 };
 
 export type Column = { name: string; isKey: boolean; typeOid: number };
 
-export const relation = (oid: number, table: string, columns: readonly Column[], schema = 'public'): Buffer =>
+export const relation = (
+  oid: number,
+  table: string,
+  columns: readonly Column[],
+  schema = 'public',
+): Buffer =>
   Buffer.concat([
     letter('R'),
     u32(oid),
@@ -74,5 +95,10 @@ export const relation = (oid: number, table: string, columns: readonly Column[],
     text(table),
     letter('i'),
     u16(columns.length),
-    ...columns.flatMap((column) => [u8(column.isKey ? 1 : 0), text(column.name), u32(column.typeOid), i32(-1)]),
+    ...columns.flatMap((column) => [
+      u8(column.isKey ? 1 : 0),
+      text(column.name),
+      u32(column.typeOid),
+      i32(-1),
+    ]),
   ]);

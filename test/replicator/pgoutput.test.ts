@@ -41,31 +41,43 @@ describe('pgoutput', () => {
 
   test('reads back transactions, truncates and logical messages', () => {
     fc.assert(
-      fc.property(lsn, lsn, fc.bigInt({ min: -(2n ** 60n), max: 2n ** 60n }), oid, (start, end, micros, xid) => {
-        expect(readMessage(wire.begin(start, micros, xid))).toEqual({
-          type: 'begin',
-          commitStart: start,
-          committedAtMicros: micros,
-          xid,
-        });
-        expect(readMessage(wire.commit(start, end, micros))).toEqual({
-          type: 'commit',
-          commitStart: start,
-          commitEnd: end,
-          committedAtMicros: micros,
-        });
-      }),
+      fc.property(
+        lsn,
+        lsn,
+        fc.bigInt({ min: -(2n ** 60n), max: 2n ** 60n }),
+        oid,
+        (start, end, micros, xid) => {
+          expect(readMessage(wire.begin(start, micros, xid))).toEqual({
+            type: 'begin',
+            commitStart: start,
+            committedAtMicros: micros,
+            xid,
+          });
+          expect(readMessage(wire.commit(start, end, micros))).toEqual({
+            type: 'commit',
+            commitStart: start,
+            commitEnd: end,
+            committedAtMicros: micros,
+          });
+        },
+      ),
     );
     fc.assert(
-      fc.property(lsn, name, fc.string({ unit: 'grapheme' }), fc.boolean(), (at, prefix, content, isTransactional) => {
-        expect(readMessage(wire.logicalMessage(at, prefix, content, isTransactional))).toEqual({
-          type: 'message',
-          lsn: at,
-          prefix,
-          content,
-          isTransactional,
-        });
-      }),
+      fc.property(
+        lsn,
+        name,
+        fc.string({ unit: 'grapheme' }),
+        fc.boolean(),
+        (at, prefix, content, isTransactional) => {
+          expect(readMessage(wire.logicalMessage(at, prefix, content, isTransactional))).toEqual({
+            type: 'message',
+            lsn: at,
+            prefix,
+            content,
+            isTransactional,
+          });
+        },
+      ),
     );
     expect(readMessage(wire.truncate([1, 2]))).toEqual({ type: 'truncate', oids: [1, 2] });
   });

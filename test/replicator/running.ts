@@ -26,9 +26,15 @@ export type World = {
   close(): Promise<void>;
 };
 
-export type Started = RunningReplicator & { readonly fatal: Promise<unknown>; isLeading(): Promise<boolean> };
+export type Started = RunningReplicator & {
+  readonly fatal: Promise<unknown>;
+  isLeading(): Promise<boolean>;
+};
 
-export async function createWorld(database: TestDatabase, redisUrl = commonRedisUrl()): Promise<World> {
+export async function createWorld(
+  database: TestDatabase,
+  redisUrl = commonRedisUrl(),
+): Promise<World> {
   const config = readConfig({
     DATABASE_URL: database.url,
     REPLICATION_DATABASE_URL: database.replicationUrl,
@@ -60,22 +66,33 @@ export async function createWorld(database: TestDatabase, redisUrl = commonRedis
     config,
     control,
     createAccount: async (slug) => {
-      const row = await one(client, 'insert into accounts (name, slug) values ($1, $1) returning id', [slug]);
+      const row = await one(
+        client,
+        'insert into accounts (name, slug) values ($1, $1) returning id',
+        [slug],
+      );
       return Number(row['id']);
     },
     readLog,
     readNames: async (account) => {
       const changes = (await readLog(account)).flatMap((commit) => commit.changes);
       const tags = changes.filter((change) => change.table === 'tags');
-      return tags.map((change) => (JSON.parse(change.json) as { row?: { name: string } }).row?.name ?? change.op);
+      return tags.map(
+        (change) => (JSON.parse(change.json) as { row?: { name: string } }).row?.name ?? change.op,
+      );
     },
     start: async ({ seams = {} } = {}) => {
       let onFatal: (error: unknown) => void = () => undefined;
       const fatal = new Promise<unknown>((resolve) => (onFatal = resolve));
-      const started = await startReplicator(config, log, new AbortController().signal, { seams, onFatal });
+      const started = await startReplicator(config, log, new AbortController().signal, {
+        seams,
+        onFatal,
+      });
       running.add(started);
       const isLeading = async (): Promise<boolean> =>
-        (await started.health()).checks.some((check) => check.name === 'leadership' && check.says === 'leader');
+        (await started.health()).checks.some(
+          (check) => check.name === 'leadership' && check.says === 'leader',
+        );
       return { ...started, fatal, isLeading };
     },
     close: async () => {

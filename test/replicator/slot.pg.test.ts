@@ -2,7 +2,13 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createDatabase } from '../../platform/postgres.ts';
 import { readSlot } from '../../platform/replication-slot.ts';
 import { runSlotCommand } from '../../replicator/slot-command.ts';
-import { createTestDatabase, eventually, startPostgres, startRedis, type TestRedis } from '../support/services.ts';
+import {
+  createTestDatabase,
+  eventually,
+  startPostgres,
+  startRedis,
+  type TestRedis,
+} from '../support/services.ts';
 import { createWorld, insertTag, isGreen, untilGreen, type World } from './running.ts';
 import { connect, log, one, readConfirmed } from './support.ts';
 
@@ -21,7 +27,8 @@ afterEach(async () => {
   await redis.stop();
 });
 
-const epochId = async (): Promise<string | undefined> => (await world.control.readControl())?.epoch.id;
+const epochId = async (): Promise<string | undefined> =>
+  (await world.control.readControl())?.epoch.id;
 
 let rounds = 0;
 
@@ -36,7 +43,9 @@ async function reasonAfter(change: () => Promise<unknown>): Promise<unknown[]> {
   const name = `after ${++rounds}`;
   await insertTag(world.client, account, name);
   await eventually(async () => (await world.readNames(account)).includes(name));
-  const reasons = (await second.metrics.epochChanges.get()).values.map((value) => value.labels['reason']);
+  const reasons = (await second.metrics.epochChanges.get()).values.map(
+    (value) => value.labels['reason'],
+  );
   await second.stop();
   return reasons;
 }
@@ -52,17 +61,22 @@ describe('the epoch across restarts', () => {
   test('[R22] ends when somebody moved the slot, and the slot is made anew', async () => {
     const reasons = await reasonAfter(async () => {
       await insertTag(world.client, account, 'skipped');
-      await world.client.query('select pg_replication_slot_advance($1, pg_current_wal_lsn())', [world.config.slot]);
+      await world.client.query('select pg_replication_slot_advance($1, pg_current_wal_lsn())', [
+        world.config.slot,
+      ]);
     });
     expect(reasons).toEqual(['slot_skipped']);
   });
 
   test('[R22] ends when the slot was dropped, and when it was dropped and made by somebody else', async () => {
-    const drop = (): Promise<unknown> => world.client.query('select pg_drop_replication_slot($1)', [world.config.slot]);
+    const drop = (): Promise<unknown> =>
+      world.client.query('select pg_drop_replication_slot($1)', [world.config.slot]);
     expect(await reasonAfter(drop)).toEqual(['slot_missing']);
     const reasons = await reasonAfter(async () => {
       await drop();
-      await world.client.query(`select pg_create_logical_replication_slot($1, 'pgoutput')`, [world.config.slot]);
+      await world.client.query(`select pg_create_logical_replication_slot($1, 'pgoutput')`, [
+        world.config.slot,
+      ]);
     });
     expect(reasons).toEqual(['slot_skipped']);
   });
@@ -72,7 +86,9 @@ describe('the epoch across restarts', () => {
   });
 
   test('a slot of this name that belongs to something else is refused in words', async () => {
-    await world.client.query(`select pg_create_logical_replication_slot($1, 'test_decoding')`, [world.config.slot]);
+    await world.client.query(`select pg_create_logical_replication_slot($1, 'test_decoding')`, [
+      world.config.slot,
+    ]);
     const replicator = await world.start();
     expect(await replicator.fatal).toMatchObject({
       code: 'configuration',
@@ -114,7 +130,9 @@ describe('a slot that is lost under a running replicator', () => {
       await eventually(
         async () => {
           await small.client.query(`create table if not exists filler (text text)`);
-          await small.client.query(`insert into filler select repeat('x', 1000) from generate_series(1, 20000)`);
+          await small.client.query(
+            `insert into filler select repeat('x', 1000) from generate_series(1, 20000)`,
+          );
           await admin.query('select pg_switch_wal()');
           await admin.query('checkpoint');
           const slot = await one(admin, 'select wal_status from pg_replication_slots');
@@ -128,7 +146,9 @@ describe('a slot that is lost under a running replicator', () => {
         says: 'a new epoch begins',
       });
       await untilGreen(replicator);
-      const reasons = (await replicator.metrics.epochChanges.get()).values.map((value) => value.labels['reason']);
+      const reasons = (await replicator.metrics.epochChanges.get()).values.map(
+        (value) => value.labels['reason'],
+      );
       expect(reasons).toContain('slot_lost');
       await admin.end();
     } finally {

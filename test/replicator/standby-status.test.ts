@@ -9,7 +9,9 @@ describe('the standby status', () => {
     const status = encodeStandbyStatus(toLsn(0x1_ffff_ffffn), at, true);
     expect(status).toHaveLength(34);
     expect(String.fromCharCode(status[0] ?? 0)).toBe('r');
-    expect([1, 9, 17].map((offset) => status.readBigUInt64BE(offset))).toEqual(Array(3).fill(0x1_ffff_ffffn));
+    expect([1, 9, 17].map((offset) => status.readBigUInt64BE(offset))).toEqual(
+      Array(3).fill(0x1_ffff_ffffn),
+    );
     expect(status.readBigInt64BE(25)).toBe(1_000_000n);
     expect(status[33]).toBe(1);
     expect(encodeStandbyStatus(toLsn(1n), at, false)[33]).toBe(0);

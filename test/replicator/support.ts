@@ -5,10 +5,16 @@ import { createLog } from '../../platform/log.ts';
 import { createMetrics, type Metrics } from '../../platform/metrics.ts';
 import { Decoder } from '../../replicator/decode.ts';
 import { openStream, type ReplicationStream } from '../../replicator/stream.ts';
-import type { DecodedTransaction, TransactionLimits } from '../../replicator/transaction-builder.ts';
+import type {
+  DecodedTransaction,
+  TransactionLimits,
+} from '../../replicator/transaction-builder.ts';
 import { eventually } from '../support/services.ts';
 
-export const log = createLog({ component: 'replicator', level: process.env['TEST_LOG_LEVEL'] ?? 'silent' });
+export const log = createLog({
+  component: 'replicator',
+  level: process.env['TEST_LOG_LEVEL'] ?? 'silent',
+});
 
 /** A connection as the superuser, that ends with the test. */
 export async function connect(url: string): Promise<pg.Client> {
@@ -28,14 +34,20 @@ export async function one(client: pg.Client, text: string, values: unknown[] = [
 }
 
 export async function createSlotBy(client: pg.Client, slot: string): Promise<Lsn> {
-  const row = await one(client, `select lsn::text from pg_create_logical_replication_slot($1, 'pgoutput')`, [slot]);
+  const row = await one(
+    client,
+    `select lsn::text from pg_create_logical_replication_slot($1, 'pgoutput')`,
+    [slot],
+  );
   return mustParseLsn(String(row['lsn']));
 }
 
 export async function readConfirmed(client: pg.Client, slot: string): Promise<Lsn> {
-  const row = await one(client, 'select confirmed_flush_lsn::text as lsn from pg_replication_slots where slot_name = $1', [
-    slot,
-  ]);
+  const row = await one(
+    client,
+    'select confirmed_flush_lsn::text as lsn from pg_replication_slots where slot_name = $1',
+    [slot],
+  );
   return mustParseLsn(String(row['lsn']));
 }
 
@@ -105,7 +117,12 @@ export function tail(options: TailOptions): Tail {
       stream.sendStatus();
     },
     find: (find) =>
-      unlessEnded(eventually(() => transactions.find(find), { says: 'the transaction is decoded', timeoutMs: 30_000 })),
+      unlessEnded(
+        eventually(() => transactions.find(find), {
+          says: 'the transaction is decoded',
+          timeoutMs: 30_000,
+        }),
+      ),
     settle: async (client) => {
       const sequence = ++markers;
       const text = JSON.stringify({ term: 0, sequence, redis_ms: 0, sent_ms: 0 });

@@ -29,8 +29,10 @@ afterEach(async () => {
   await world.close();
 });
 
-const hasArrived = async (name: string): Promise<boolean> => (await world.readNames(account)).includes(name);
-const says = (role: RunningRole, message: string): boolean => role.log.some((line) => line['message'] === message);
+const hasArrived = async (name: string): Promise<boolean> =>
+  (await world.readNames(account)).includes(name);
+const says = (role: RunningRole, message: string): boolean =>
+  role.log.some((line) => line['message'] === message);
 
 describe('takeover', () => {
   test('[R21] a leader that is killed is replaced within two seconds, and nothing is lost or doubled', async () => {
@@ -55,9 +57,15 @@ describe('takeover', () => {
     const before = (await world.control.readControl())?.term ?? 0;
     leader.kill('SIGSTOP');
     await insertTag(world.client, account, 'while stopped');
-    await eventually(() => hasArrived('while stopped'), { timeoutMs: 20_000, says: 'the standby has taken over' });
+    await eventually(() => hasArrived('while stopped'), {
+      timeoutMs: 20_000,
+      says: 'the standby has taken over',
+    });
     leader.kill('SIGCONT');
-    await eventually(() => says(leader, 'no longer leader'), { timeoutMs: 15_000, says: 'the old leader steps down' });
+    await eventually(() => says(leader, 'no longer leader'), {
+      timeoutMs: 15_000,
+      says: 'the old leader steps down',
+    });
     await insertTag(world.client, account, 'afterwards');
     await eventually(() => hasArrived('afterwards'));
     expect(await world.readNames(account)).toEqual(['while stopped', 'afterwards']);

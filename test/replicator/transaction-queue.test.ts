@@ -19,14 +19,24 @@ function transaction(end: number, bytes = 100): DecodedTransaction {
   };
 }
 
-function create(): { queue: TransactionQueue; events: string[]; signal: AbortSignal; stop: () => void } {
+function create(): {
+  queue: TransactionQueue;
+  events: string[];
+  signal: AbortSignal;
+  stop: () => void;
+} {
   const events: string[] = [];
   const queue = new TransactionQueue({
     onFull: () => events.push('full'),
     onDrained: () => events.push('drained'),
   });
   const controller = new AbortController();
-  return { queue, events, signal: controller.signal, stop: () => controller.abort(new Error('stopped')) };
+  return {
+    queue,
+    events,
+    signal: controller.signal,
+    stop: () => controller.abort(new Error('stopped')),
+  };
 }
 
 describe('the queue', () => {

@@ -36,7 +36,10 @@ describe('32-bit transaction numbers', () => {
   });
 
   test('[R14] a commit from before a wrap-around is visible, one from after it is not yet', () => {
-    const snapshot = { xmax: (7n << 32n) + 5n, inProgress: new Set([(7n << 32n) + 3n, (7n << 32n) - 1n]) };
+    const snapshot = {
+      xmax: (7n << 32n) + 5n,
+      inProgress: new Set([(7n << 32n) + 3n, (7n << 32n) - 1n]),
+    };
     expect(isVisible(snapshot, 0xfffffff0)).toBe(true);
     expect(isVisible(snapshot, 0xffffffff)).toBe(false);
     expect(isVisible(snapshot, 3)).toBe(false);

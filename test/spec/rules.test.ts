@@ -4,7 +4,9 @@ import { describe, expect, it } from 'vitest';
 
 /** Rules of docs/spec begin a list item: `- **R4** ...`; a test of one begins its title with `[R4] `. */
 const rules = filesOf('docs/spec', '.md').flatMap((file) =>
-  [...readFileSync(file, 'utf8').matchAll(/^- \*\*([A-Z]\d+)\*\* /gm)].map((match) => match[1] ?? ''),
+  [...readFileSync(file, 'utf8').matchAll(/^- \*\*([A-Z]\d+)\*\* /gm)].map(
+    (match) => match[1] ?? '',
+  ),
 );
 const tested = filesOf('test', '.test.ts').flatMap((file) =>
   [...readFileSync(file, 'utf8').matchAll(/['"`]\[([A-Z]\d+)\] /g)].map((match) => match[1] ?? ''),

@@ -15,7 +15,14 @@ const HOSTILE = [
   `default_transaction_isolation = 'serializable'`,
 ];
 
-const TEXTS = ['', 'plain', `quotes " ' \\ / back\\slash`, 'line\nbreak\ttab \u0001 control', 'Ünïcödé 😀 \u2028', '{"json": "like"}'];
+const TEXTS = [
+  '',
+  'plain',
+  `quotes " ' \\ / back\\slash`,
+  'line\nbreak\ttab \u0001 control',
+  'Ünïcödé 😀 \u2028',
+  '{"json": "like"}',
+];
 
 describe('a row in the feed', () => {
   let stack: Stack;
@@ -25,7 +32,9 @@ describe('a row in the feed', () => {
     stack = await startStack({
       prepare: async (sql, database) => {
         for (const setting of HOSTILE) await sql(`alter database ${database.name} set ${setting}`);
-        for (const login of [database.url, database.replicationUrl].map((url) => new URL(url).username)) {
+        for (const login of [database.url, database.replicationUrl].map(
+          (url) => new URL(url).username,
+        )) {
           await sql(`alter role ${login} in database ${database.name} set DateStyle = 'German'`);
         }
       },
@@ -56,7 +65,7 @@ describe('a row in the feed', () => {
       [account.id, text],
     );
     await eventually(() => model.texts.length > before);
-    const rest = await stack.request(account, 'GET', `/api/contacts/${row?.['id']}`);
+    const rest = await stack.request(account, `GET /api/contacts/${String(row?.['id'])}`);
     const [inFeed, inRest] = rowTexts(model.texts[before] ?? '', rest.text);
     expect(inFeed).toContain('"do_not_contact_at":"2024-02-29T18:14:59.000001Z"');
     expect(inRest).toBe(inFeed);
@@ -67,13 +76,16 @@ describe('a row in the feed', () => {
     const [account] = stack.accounts;
     const model = await startModel(stack, truth, account, [{ table: 'leads' }]);
     const before = model.texts.length;
-    const [contact] = await stack.sql(`insert into contacts (account_id, name) values ($1, 'N') returning id`, [account.id]);
+    const [contact] = await stack.sql(
+      `insert into contacts (account_id, name) values ($1, 'N') returning id`,
+      [account.id],
+    );
     const [row] = await stack.sql(
       `insert into leads (account_id, contact_id, title, value, position) values ($1, $2, 'N', $3, 0.1 + 0.2) returning id`,
       [account.id, contact?.['id'], value],
     );
     await eventually(() => model.texts.length > before);
-    const rest = await stack.request(account, 'GET', `/api/leads/${row?.['id']}`);
+    const rest = await stack.request(account, `GET /api/leads/${String(row?.['id'])}`);
     const [inFeed, inRest] = rowTexts(model.texts[before] ?? '', rest.text);
     expect(inFeed).toContain('"position":0.3');
     expect(inRest).toBe(inFeed);
@@ -89,7 +101,7 @@ describe('a row in the feed', () => {
       [account.id],
     );
     await eventually(() => model.texts.length > before);
-    const rest = await stack.request(account, 'GET', `/api/roles/${row?.['id']}`);
+    const rest = await stack.request(account, `GET /api/roles/${String(row?.['id'])}`);
     const [inFeed, inRest] = rowTexts(model.texts[before] ?? '', rest.text);
     expect(inFeed).toContain('"permissions":["leads","*","chats"]');
     expect(inRest).toBe(inFeed);
@@ -106,7 +118,9 @@ describe('a row in the feed', () => {
     );
     const id = Number(row?.['id']);
     await stack.sql(`update contacts set company = 'moved on' where id = $1`, [id]);
-    const commit = await eventually(() => model.commits.find((one) => one.changes.some((change) => change.op === 'update')));
+    const commit = await eventually(() =>
+      model.commits.find((one) => one.changes.some((change) => change.op === 'update')),
+    );
     expect(commit.changes[0]).toMatchObject({ unchanged: ['notes'] });
     expect(commit.changes[0]).not.toHaveProperty('row.notes');
     expect(model.row('contacts', id)).toHaveProperty('notes');

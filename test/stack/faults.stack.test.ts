@@ -29,7 +29,12 @@ describe('services that fail under load', () => {
   });
   beforeEach(async () => {
     await untilHealth(200);
-    model = await startModel(stack, truth, account, ['contacts', 'leads', 'tags', 'lead_tags'].map((table) => ({ table })));
+    model = await startModel(
+      stack,
+      truth,
+      account,
+      ['contacts', 'leads', 'tags', 'lead_tags'].map((table) => ({ table })),
+    );
     load = startLoad(stack, account, 7);
     await untilWritten(load, 50);
   });
@@ -44,7 +49,10 @@ describe('services that fail under load', () => {
   }
 
   const untilHealth = (status: number): Promise<boolean> =>
-    eventually(async () => (await health()) === status, { timeoutMs: 40_000, says: `health answers ${status}` });
+    eventually(async () => (await health()) === status, {
+      timeoutMs: 40_000,
+      says: `health answers ${status}`,
+    });
 
   async function expectEqualAndGreen(): Promise<void> {
     await untilHealth(200);
@@ -78,9 +86,10 @@ describe('services that fail under load', () => {
     const since = performance.now();
     await untilHealth(503);
     while (performance.now() - since < 10_000) {
-      const read = await stack.request(account, 'GET', '/api/leads?limit=200');
+      const read = await stack.request(account, 'GET /api/leads?limit=200');
       expect(read.status).toBe(200);
-      if (performance.now() - since > 4_000) expect(read.headers.get('clarin-cache')).toBe('bypass');
+      if (performance.now() - since > 4_000)
+        expect(read.headers.get('clarin-cache')).toBe('bypass');
     }
     await stack.redis.resume();
     await expectEqualAndGreen();
@@ -102,7 +111,9 @@ describe('services that fail under load', () => {
   });
 
   it('[R23] the slot dropped by hand: red, a new slot, a new epoch, resync, green', async () => {
-    const [slot] = await stack.sql('select slot_name from pg_replication_slots where database = current_database()');
+    const [slot] = await stack.sql(
+      'select slot_name from pg_replication_slots where database = current_database()',
+    );
     await eventually(
       async () => {
         await stack.sql(
@@ -116,7 +127,9 @@ describe('services that fail under load', () => {
     );
     await eventually(() => model.resyncs.length > 0, { timeoutMs: 40_000 });
     await expectEqualAndGreen();
-    const [again] = await stack.sql('select active from pg_replication_slots where database = current_database()');
+    const [again] = await stack.sql(
+      'select active from pg_replication_slots where database = current_database()',
+    );
     expect(again?.['active']).toBe(true);
   });
 });

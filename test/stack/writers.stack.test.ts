@@ -24,29 +24,43 @@ describe('every kind of writer', () => {
   });
   beforeEach(async () => {
     const tables = ['contacts', 'leads', 'tags', 'lead_tags', 'pipelines', 'pipeline_stages'];
-    model = await startModel(stack, truth, account, tables.map((table) => ({ table })));
+    model = await startModel(
+      stack,
+      truth,
+      account,
+      tables.map((table) => ({ table })),
+    );
   });
-  afterEach(async () => {
-    expect(model.faults).toEqual([]);
+  afterEach(() => {
     model.close();
+    if (model.faults.length > 0) throw new Error(model.faults.join('; '));
   });
 
   /** The cached list says what Postgres says, once the position has passed what was committed. */
   async function expectFresh(path = '/api/leads?limit=200'): Promise<void> {
     await stack.settle();
-    const cached = await stack.request(account, 'GET', path);
-    const bypass = await stack.request(account, 'GET', path, undefined, { 'clarin-min-commit': 'FFFFFFFF/FFFFFFFF' });
+    const cached = await stack.request(account, `GET ${path}`);
+    const bypass = await stack.request(account, `GET ${path}`, undefined, {
+      'clarin-min-commit': 'FFFFFFFF/FFFFFFFF',
+    });
     expect(bypass.headers.get('clarin-cache')).toBe('bypass');
     expect(cached.text).toBe(bypass.text);
   }
 
-  const warm = () => stack.request(account, 'GET', '/api/leads?limit=200');
+  const warm = () => stack.request(account, 'GET /api/leads?limit=200');
 
   it('[R1] the API', async () => {
     await warm();
-    const contact = await stack.request(account, 'POST', '/api/contacts', { name: 'By the API' });
+    const contact = await stack.request(account, 'POST /api/contacts', { name: 'By the API' });
     const contactId = (contact.json['data'] as { id: number }).id;
-    expect((await stack.request(account, 'POST', '/api/leads', { title: 'By the API', contact_id: contactId })).status).toBe(201);
+    expect(
+      (
+        await stack.request(account, 'POST /api/leads', {
+          title: 'By the API',
+          contact_id: contactId,
+        })
+      ).status,
+    ).toBe(201);
     await untilEqual(model, truth, account.id);
     await expectFresh();
   });
@@ -69,17 +83,30 @@ describe('every kind of writer', () => {
   it('[R1] a trigger: the status of a lead follows its stage', async () => {
     const [id] = await addLeads(stack, account, 1);
     await warm();
-    const [stage] = await stack.sql(`select id from pipeline_stages where account_id = $1 and type = 'won'`, [account.id]);
+    const [stage] = await stack.sql(
+      `select id from pipeline_stages where account_id = $1 and type = 'won'`,
+      [account.id],
+    );
     await stack.sql('update leads set stage_id = $1 where id = $2', [stage?.['id'], id]);
     await untilEqual(model, truth, account.id);
-    expect(model.row('leads', id ?? 0)).toMatchObject({ status: 'won', stage_id: Number(stage?.['id']) });
+    expect(model.row('leads', id ?? 0)).toMatchObject({
+      status: 'won',
+      stage_id: Number(stage?.['id']),
+    });
     await expectFresh();
   });
 
   it('[R1] a cascade: links go with their lead', async () => {
     const [id] = await addLeads(stack, account, 1);
-    const [tag] = await stack.sql(`insert into tags (account_id, name) values ($1, 'cascading') returning id`, [account.id]);
-    await stack.sql('insert into lead_tags (account_id, lead_id, tag_id) values ($1, $2, $3)', [account.id, id, tag?.['id']]);
+    const [tag] = await stack.sql(
+      `insert into tags (account_id, name) values ($1, 'cascading') returning id`,
+      [account.id],
+    );
+    await stack.sql('insert into lead_tags (account_id, lead_id, tag_id) values ($1, $2, $3)', [
+      account.id,
+      id,
+      tag?.['id'],
+    ]);
     await untilEqual(model, truth, account.id);
     expect(model.tables.get('lead_tags')?.size).toBe(1);
     await warm();
@@ -105,21 +132,28 @@ describe('every kind of writer', () => {
       `insert into contacts (account_id, name) select $1, 'Bulk ' || n from generate_series(1, 100000) as n`,
       [account.id],
     );
-    await eventually(() => model.commits.some((found) => found.changes.some((change) => change.op === 'bulk')), {
-      timeoutMs: 60_000,
-    });
+    await eventually(
+      () => model.commits.some((found) => found.changes.some((change) => change.op === 'bulk')),
+      {
+        timeoutMs: 60_000,
+      },
+    );
     const list = '/api/contacts?limit=50&sort=created_at';
     await stack.settle();
-    await stack.request(account, 'GET', list);
+    await stack.request(account, `GET ${list}`);
     await stack.sql(`update contacts set company = 'After' where account_id = $1`, [account.id]);
     await stack.settle(60_000);
-    const read = await stack.request(account, 'GET', list);
+    const read = await stack.request(account, `GET ${list}`);
     const rows = read.json['data'] as { company?: string }[];
     expect(rows.every((row) => row.company === 'After')).toBe(true);
-    const changes = model.commits.flatMap((found) => found.changes).filter((change) => change.table === 'contacts');
+    const changes = model.commits
+      .flatMap((found) => found.changes)
+      .filter((change) => change.table === 'contacts');
     expect(changes.filter((change) => change.op === 'bulk').length).toBe(2);
     expect(changes.length).toBeLessThan(100);
-    await stack.sql(`delete from contacts where account_id = $1 and name like 'Bulk %'`, [account.id]);
+    await stack.sql(`delete from contacts where account_id = $1 and name like 'Bulk %'`, [
+      account.id,
+    ]);
     await untilEqual(model, truth, account.id, 60_000);
   }, 180_000);
 
@@ -168,7 +202,7 @@ describe('every kind of writer', () => {
     await addLeads(stack, stack.accounts[1], 2);
     await untilEqual(model, truth, account.id);
     await warm();
-    const other = () => stack.request(stack.accounts[1], 'GET', '/api/leads');
+    const other = () => stack.request(stack.accounts[1], 'GET /api/leads');
     await other();
     await stack.sql('truncate leads cascade');
     await untilEqual(model, truth, account.id);

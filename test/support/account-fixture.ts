@@ -17,8 +17,9 @@ export type AccountFixture = {
 };
 
 /**
- * An account with at least one row in every entity: an administrator with a session, the default pipeline, four tags,
- * six contacts and twelve leads that differ in everything a list can ask for. `slug` must be free in this database.
+ * An account with at least one row in every entity: an administrator with a session, the default
+ * pipeline, four tags, six contacts and twelve leads that differ in everything a list can ask for.
+ * `slug` must be free in this database.
  */
 export async function createAccount(db: Queries, slug: string): Promise<AccountFixture> {
   const [account] = await db.query(sql`

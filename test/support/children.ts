@@ -1,6 +1,9 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
-/** Ends a process and its direct children with SIGKILL. Children are known on Linux; elsewhere they notice. */
+/**
+ * Ends a process and its direct children with SIGKILL. Children are known on Linux; elsewhere they
+ * notice.
+ */
 export function endChildren(pid: number): void {
   const children = findChildren(pid).map((child) => child.pid);
   for (const each of [pid, ...children]) {
@@ -46,8 +49,8 @@ export function runDirectoryPrefix(pid: number): string {
 }
 
 /**
- * What outlived this run: processes that carry its mark, and servers (they get an environment of their own) that
- * work in its directory. Not vitest's own. Linux only; elsewhere none.
+ * What outlived this run: processes that carry its mark, and servers (they get an environment of
+ * their own) that work in its directory. Not vitest's own. Linux only; elsewhere none.
  */
 export function findLeaked(mark: string): { pid: number; command: string }[] {
   let names: string[];
@@ -59,7 +62,9 @@ export function findLeaked(mark: string): { pid: number; command: string }[] {
   return names.flatMap((name) => {
     if (Number(name) === process.pid) return [];
     try {
-      const isMarked = readFileSync(`/proc/${name}/environ`, 'utf8').includes(`${RUN_MARK}=${mark}`);
+      const isMarked = readFileSync(`/proc/${name}/environ`, 'utf8').includes(
+        `${RUN_MARK}=${mark}`,
+      );
       const isInside = readlinkSync(`/proc/${name}/cwd`).includes(runDirectoryPrefix(process.pid));
       const command = commandOf(name);
       // Zombies have no command.

@@ -9,14 +9,20 @@ type Options = {
 };
 
 export type Containers = {
-  /** Undefined where neither a URL was given nor an engine answers: then the embedded services are used. */
+  /**
+   * Undefined where neither a URL was given nor an engine answers: then the embedded services are
+   * used.
+   */
   readonly urls: { postgres: string | undefined; redis: string | undefined };
   stop(): Promise<void>;
 };
 
 const ENGINE_TIMEOUT_MS = 5_000;
 
-/** Postgres and Redis in containers, each only where no URL was given for it; nothing where no engine answers. */
+/**
+ * Postgres and Redis in containers, each only where no URL was given for it; nothing where no
+ * engine answers.
+ */
 export async function startContainers({ conf, settings, given }: Options): Promise<Containers> {
   const urls = { postgres: given.postgres || undefined, redis: given.redis || undefined };
   const nothing = { urls, stop: async () => undefined };
@@ -26,10 +32,9 @@ export async function startContainers({ conf, settings, given }: Options): Promi
   const { GenericContainer, Wait } = await import('testcontainers');
   const stops: (() => Promise<unknown>)[] = [];
   if (wantsPostgres) {
-    const flags = Object.entries({ ...settings, listen_addresses: '*' }).flatMap(([name, value]) => [
-      '-c',
-      `${name}=${value}`,
-    ]);
+    const flags = Object.entries({ ...settings, listen_addresses: '*' }).flatMap(
+      ([name, value]) => ['-c', `${name}=${value}`],
+    );
     const postgres = await new GenericContainer('postgres:18-alpine')
       .withEnvironment({ POSTGRES_USER: 'clarin', POSTGRES_PASSWORD: 'clarin-test' })
       .withCopyContentToContainer([{ content: conf, target: '/etc/postgres.conf', mode: 0o644 }])

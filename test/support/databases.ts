@@ -51,17 +51,27 @@ async function migrateTemplate(url: string): Promise<void> {
   const file = new URL('../../migrations/run.ts', import.meta.url);
   if (!existsSync(file)) return;
   const { migrate } = (await import(file.href)) as { migrate: Migrate };
-  await migrate({ url, log: createLog({ component: 'migrate', level: 'warn' }), publication: 'clarin' });
+  await migrate({
+    url,
+    log: createLog({ component: 'migrate', level: 'warn' }),
+    publication: 'clarin',
+  });
 }
 
-export async function cloneDatabase(maintenanceUrl: string, template: string): Promise<TestDatabase> {
+export async function cloneDatabase(
+  maintenanceUrl: string,
+  template: string,
+): Promise<TestDatabase> {
   const name = `clarin_test_${randomBytes(6).toString('hex')}`;
   // Two clones at once of one template are refused while the other one reads it.
   await eventually(() => run(maintenanceUrl, `create database ${name} template ${template}`), {
     says: 'the template database can be cloned',
     timeoutMs: 30_000,
   });
-  const rows = await run(maintenanceUrl, `select rolname from pg_roles where rolname like 'clarin_test_%'`);
+  const rows = await run(
+    maintenanceUrl,
+    `select rolname from pg_roles where rolname like 'clarin_test_%'`,
+  );
   const logins = new Set(rows.map((row) => row['rolname']));
   const ownerUrl = withDatabase(maintenanceUrl, name);
   const as = (login: string): string => (logins.has(login) ? withLogin(ownerUrl, login) : ownerUrl);

@@ -1,12 +1,15 @@
 type Options = {
   timeoutMs?: number;
   everyMs?: number;
-  /** What is being waited for, for the message when it never comes: `the row reaches the socket`. */
+  /**
+   * What is being waited for, for the message when it never comes: `the row reaches the socket`.
+   */
   says?: string;
 };
 
 /**
- * Waits for a condition: asks until `check` neither throws nor answers false or undefined, and returns its answer.
+ * Waits for a condition: asks until `check` neither throws nor answers false or undefined, and
+ * returns its answer.
  * @throws Error with `says` and the last reason when the time is over.
  */
 export async function eventually<T>(

@@ -4,7 +4,10 @@ import { chmod, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
-import { startEmbeddedPostgres, type PostgresOptions } from '../../platform/services/embedded-postgres.ts';
+import {
+  startEmbeddedPostgres,
+  type PostgresOptions,
+} from '../../platform/services/embedded-postgres.ts';
 import { findFreePort } from '../../platform/services/ports.ts';
 import { findPostgresBinaries } from '../../platform/services/postgres-binaries.ts';
 import { isAlive, type ServiceUser } from '../../platform/services/processes.ts';
@@ -38,8 +41,8 @@ type Services = {
 };
 
 /**
- * Several vitest projects share this file, each with its own copy of the module: the services are started for the
- * first and stopped with the last.
+ * Several vitest projects share this file, each with its own copy of the module: the services are
+ * started for the first and stopped with the last.
  */
 type Shared = { users: number; services: Promise<Services> };
 const SHARED = Symbol.for('clarin.test.services');
@@ -58,7 +61,10 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   };
 }
 
-/** Generous, because every test file brings its own processes; fast, because nothing here must survive a power cut. */
+/**
+ * Generous, because every test file brings its own processes; fast, because nothing here must
+ * survive a power cut.
+ */
 const SETTINGS = {
   max_connections: '200',
   max_replication_slots: '50',
@@ -81,7 +87,10 @@ async function startServices(): Promise<Services> {
     environment: process.env,
     cacheDirectory: join(cacheDirectory(), 'cache'),
   });
-  const given = { postgres: process.env['TEST_DATABASE_URL'], redis: process.env['TEST_REDIS_URL'] };
+  const given = {
+    postgres: process.env['TEST_DATABASE_URL'],
+    redis: process.env['TEST_REDIS_URL'],
+  };
   const containers = await startContainers({ conf, settings: SETTINGS, given });
   const own = await startOwn({ base, redisBinary, runDirectory }, { ...containers.urls });
   const templateDatabase = await prepareTemplate(own.postgresUrl);
@@ -104,7 +113,8 @@ async function startServices(): Promise<Services> {
 
 /** Some systems give root a temporary directory that nobody else can enter. */
 async function findParent(user: ServiceUser | undefined): Promise<string> {
-  for (const directory of [tmpdir(), '/var/tmp']) if (await canEnter(directory, user)) return directory;
+  for (const directory of [tmpdir(), '/var/tmp'])
+    if (await canEnter(directory, user)) return directory;
   return tmpdir();
 }
 

@@ -1,15 +1,19 @@
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inject } from 'vitest';
-import { startEmbeddedPostgres, type PostgresOptions } from '../../platform/services/embedded-postgres.ts';
+import {
+  startEmbeddedPostgres,
+  type PostgresOptions,
+} from '../../platform/services/embedded-postgres.ts';
 import { findFreePort } from '../../platform/services/ports.ts';
 import { startRedisServer } from '../../platform/services/redis-server.ts';
 import { endChildren } from './children.ts';
 import { cloneDatabase, prepareTemplate, type TestDatabase } from './databases.ts';
 
 /**
- * Real Postgres and Redis for the tests. `global-setup.ts` has started one of each; a file takes databases of its own
- * from that Postgres, and servers of its own where it stops, pauses or reconfigures them.
+ * Real Postgres and Redis for the tests. `global-setup.ts` has started one of each; a file takes
+ * databases of its own from that Postgres, and servers of its own where it stops, pauses or
+ * reconfigures them.
  */
 export type { TestDatabase } from './databases.ts';
 export { eventually } from './eventually.ts';
@@ -19,7 +23,10 @@ export function createTestDatabase(): Promise<TestDatabase> {
   return cloneDatabase(inject('postgresUrl'), inject('templateDatabase'));
 }
 
-/** The common Redis. Whoever uses it takes a space (CLARIN_REDIS_PREFIX) of his own and never flushes. */
+/**
+ * The common Redis. Whoever uses it takes a space (CLARIN_REDIS_PREFIX) of his own and never
+ * flushes.
+ */
 export function commonRedisUrl(): string {
   return inject('redisUrl');
 }
@@ -82,7 +89,9 @@ export type TestPostgres = {
   remove(): Promise<void>;
 };
 
-/** A Postgres of one's own, for tests that restart, kill or reconfigure it. The caller removes it. */
+/**
+ * A Postgres of one's own, for tests that restart, kill or reconfigure it. The caller removes it.
+ */
 export async function startPostgres({
   conf = {},
 }: { conf?: Record<string, string> } = {}): Promise<TestPostgres> {
@@ -125,4 +134,3 @@ export async function startPostgres({
     },
   };
 }
-

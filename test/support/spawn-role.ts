@@ -6,7 +6,15 @@ import { findFreePort } from '../../platform/services/ports.ts';
 import { endProcess, hasEnded, waitForExit } from '../../platform/services/processes.ts';
 import { eventually } from './eventually.ts';
 
-export type Role = 'api' | 'ingest' | 'replicator' | 'gateway' | 'migrate' | 'slot' | 'verify' | 'dev';
+export type Role =
+  | 'api'
+  | 'ingest'
+  | 'replicator'
+  | 'gateway'
+  | 'migrate'
+  | 'slot'
+  | 'verify'
+  | 'dev';
 export type Exit = { readonly code: number | null; readonly signal: NodeJS.Signals | null };
 
 export type RunningRole = {
@@ -19,7 +27,10 @@ export type RunningRole = {
   /** Lines of standard output and error that are not JSON. */
   readonly text: readonly string[];
   readonly exited: Promise<Exit>;
-  /** Waits until /health/<probe> answers 200. @throws Error with its last lines when it ends or takes too long. */
+  /**
+   * Waits until /health/<probe> answers 200. @throws Error with its last lines when it ends or
+   * takes too long.
+   */
   waitUntil(probe: 'live' | 'ready', timeoutMs?: number): Promise<void>;
   kill(signal?: NodeJS.Signals): boolean;
   /** SIGTERM, and SIGKILL after 15 s. */
@@ -29,7 +40,10 @@ export type RunningRole = {
 type Options = {
   /** More words of the command line: `['status']`. */
   parameters?: readonly string[];
-  /** What to wait for before it is returned. Default `ready`; `nothing` for commands that end by themselves. */
+  /**
+   * What to wait for before it is returned. Default `ready`; `nothing` for commands that end by
+   * themselves.
+   */
   until?: 'live' | 'ready' | 'nothing';
   /** Another copy of the program than this checkout's. */
   program?: string;
@@ -44,7 +58,10 @@ const PORTS: Partial<Record<Role, string>> = {
 const LINES_MAX = 10_000;
 const PROGRAM = fileURLToPath(new URL('../../bin/clarin.mjs', import.meta.url));
 
-/** One role of the program as a process of its own, with nothing in its environment but PATH and `environment`. */
+/**
+ * One role of the program as a process of its own, with nothing in its environment but PATH and
+ * `environment`.
+ */
 export async function spawnRole(
   role: Role,
   environment: Readonly<Record<string, string | undefined>>,
@@ -98,7 +115,9 @@ function follow(child: ChildProcess, port: number): RunningRole {
       const check = async (): Promise<boolean> => {
         ended = hasEnded(child);
         if (ended) return true;
-        const answer = await fetch(`${url}/health/${probe}`, { signal: AbortSignal.timeout(2_000) });
+        const answer = await fetch(`${url}/health/${probe}`, {
+          signal: AbortSignal.timeout(2_000),
+        });
         if (!answer.ok) throw new Error(`${answer.status} ${await answer.text()}`);
         return true;
       };

@@ -3,8 +3,9 @@ import type { Reporter, SerializedError, TestCase, TestModule } from 'vitest/nod
 import { findLeaked, RUN_MARK } from './children.ts';
 
 /**
- * Closes a run with `N passed, N failed[, N skipped]` alone on the last line. What fails outside of a test counts as
- * failed: a file that cannot be loaded, a failed hook, an unhandled error, a process that outlived the run.
+ * Closes a run with `N passed, N failed[, N skipped]` alone on the last line. What fails outside of
+ * a test counts as failed: a file that cannot be loaded, a failed hook, an unhandled error, a
+ * process that outlived the run.
  */
 export class SummaryReporter implements Reporter {
   #passed = 0;
@@ -32,7 +33,9 @@ export class SummaryReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], errors: readonly SerializedError[]): void {
     this.#failed += errors.length;
     for (const module of modules) {
-      const broken = [module, ...module.children.allSuites()].filter((each) => each.errors().length > 0);
+      const broken = [module, ...module.children.allSuites()].filter(
+        (each) => each.errors().length > 0,
+      );
       this.#failed += broken.length;
     }
   }

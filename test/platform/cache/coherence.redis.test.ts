@@ -29,6 +29,14 @@ function randomOf(seed: number): (below: number) => number {
   };
 }
 
+type ScheduleOptions = {
+  world: CacheWorld;
+  mandate: Mandate;
+  readers: CacheReader[];
+  seed: number;
+  mutation: Mutation;
+};
+
 class Schedule {
   readonly #world: CacheWorld;
   readonly #random: (below: number) => number;
@@ -45,7 +53,7 @@ class Schedule {
   #mandate: Mandate;
   stale: string | undefined;
 
-  constructor(world: CacheWorld, mandate: Mandate, readers: CacheReader[], seed: number, mutation: Mutation) {
+  constructor({ world, mandate, readers, seed, mutation }: ScheduleOptions) {
     this.#world = world;
     this.#mandate = mandate;
     this.#readers = readers;
@@ -96,14 +104,22 @@ class Schedule {
     try {
       await this.#writer.apply({
         ...this.#mandate,
-        shares: [{ accountId: ACCOUNT, commits: [commitOf(ACCOUNT, next)], invalidations: [{ family: PLACE.family, lsn: lsn(next), ids: 'all' }] }],
+        shares: [
+          {
+            accountId: ACCOUNT,
+            commits: [commitOf(ACCOUNT, next)],
+            invalidations: [{ family: PLACE.family, lsn: lsn(next), ids: 'all' }],
+          },
+        ],
       });
       await this.#world.control.advance({ ...this.#mandate, position: lsn(next) });
       this.#applied++;
       this.trace.push(`applied ${next}`);
       if (this.#random(2) === 0) this.#acked = this.#applied;
       if (this.#mutation === 'no tombstones') {
-        await this.#world.redis.del(keysOf(this.#world, ACCOUNT, this.#mandate.epoch.id).tombstone(PLACE.family));
+        await this.#world.redis.del(
+          keysOf(this.#world, ACCOUNT, this.#mandate.epoch.id).tombstone(PLACE.family),
+        );
       }
     } catch (error) {
       if (!(error instanceof ClarinError) || error.code !== 'epoch_lost') throw error;
@@ -150,7 +166,8 @@ class Schedule {
     const done = reader.readThrough({ ...PLACE, load }).then((result) => {
       started();
       this.trace.push(`reader ${index} ${result.status} ${result.body} at ${result.cursor?.lsn}`);
-      if (result.cursor && result.status !== 'bypass') this.#check(String(result.body), Number(result.cursor.lsn));
+      if (result.cursor && result.status !== 'bypass')
+        this.#check(String(result.body), Number(result.cursor.lsn));
     });
     await loading;
     this.#readings.push({ reader: index, release, done });
@@ -159,7 +176,8 @@ class Schedule {
   /** A reader that takes its watermark after its snapshot: what the fence forbids. */
   async #readLate(index: number): Promise<void> {
     const keys = keysOf(this.#world, ACCOUNT, this.#mandate.epoch.id);
-    const look = (): Promise<unknown> => runScript(this.#world.redis, READ, [keys.head, keys.family(PLACE.family)], [PLACE.field]);
+    const look = (): Promise<unknown> =>
+      runScript(this.#world.redis, READ, [keys.head, keys.family(PLACE.family)], [PLACE.field]);
     const [w, value] = (await look()) as [string, string | null];
     if (value !== null) return this.#check(value, Number.parseInt(w === '' ? '0' : w, 16));
     const snapshot = JSON.stringify([...this.#visible]);
@@ -169,7 +187,13 @@ class Schedule {
       const [late, , atMs] = (await look()) as [string, string | null, string];
       const watermark = late === '' ? lsnToHex(this.#mandate.epoch.base) : late;
       const args = [PLACE.field, snapshot, watermark, atMs ?? '0', 60_000, 100, 60];
-      if (atMs) await runScript(this.#world.redis, FILL, [keys.family(PLACE.family), keys.tombstone(PLACE.family)], args);
+      if (atMs)
+        await runScript(
+          this.#world.redis,
+          FILL,
+          [keys.family(PLACE.family), keys.tombstone(PLACE.family)],
+          args,
+        );
       this.trace.push(`reader ${index} filled ${snapshot}`);
     });
     this.#readings.push({ reader: index, release, done });
@@ -184,7 +208,8 @@ class Schedule {
   #check(body: string, watermark: number): void {
     const held = new Set(JSON.parse(body) as number[]);
     const missing = this.#durable.find((commit) => commit <= watermark && !held.has(commit));
-    if (missing !== undefined) this.stale = `at ${watermark} without ${missing}: ${this.trace.join('; ')}`;
+    if (missing !== undefined)
+      this.stale = `at ${watermark} without ${missing}: ${this.trace.join('; ')}`;
   }
 }
 
@@ -202,7 +227,7 @@ describe('coherence of the cache', () => {
       try {
         const mandate = await world.lead(lsn(100));
         const readers = [await world.reader(), await world.reader(), await world.reader()];
-        const schedule = new Schedule(world, mandate, readers, seed, mutation);
+        const schedule = new Schedule({ world, mandate, readers, seed, mutation });
         await schedule.run();
         if (schedule.stale !== undefined) return `seed ${seed}: ${schedule.stale}`;
       } finally {

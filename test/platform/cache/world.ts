@@ -9,7 +9,12 @@ import type { EpochIdentity } from '../../../platform/cache/types.ts';
 import { createLog } from '../../../platform/log.ts';
 import { createMetrics, type Metrics } from '../../../platform/metrics.ts';
 
-export const IDENTITY: EpochIdentity = { systemId: '1', timeline: 1, slot: 'test', publication: 'p' };
+const IDENTITY: EpochIdentity = {
+  systemId: '1',
+  timeline: 1,
+  slot: 'test',
+  publication: 'p',
+};
 const log = createLog({ component: 'cache', level: 'silent' });
 
 /** A cache protocol on a real Redis, with everything a replicator and readers need of it. */
@@ -34,7 +39,11 @@ export async function openCacheWorld(url: string): Promise<CacheWorld> {
   const metrics = createMetrics('test');
   const connections: Redis[] = [];
   const connect = async (): Promise<Redis> => {
-    const redis = new Redis(url, { lazyConnect: true, enableAutoPipelining: true, commandTimeout: 2_000 });
+    const redis = new Redis(url, {
+      lazyConnect: true,
+      enableAutoPipelining: true,
+      commandTimeout: 2_000,
+    });
     redis.on('error', () => undefined);
     connections.push(redis);
     await redis.connect();
@@ -60,7 +69,8 @@ export async function openCacheWorld(url: string): Promise<CacheWorld> {
       await control.renewLease({ ...mandate, sentAtMs: await control.redisTimeMs() });
       return mandate;
     },
-    renew: async (mandate) => control.renewLease({ ...mandate, sentAtMs: await control.redisTimeMs() }),
+    renew: async (mandate) =>
+      control.renewLease({ ...mandate, sentAtMs: await control.redisTimeMs() }),
     close: async () => {
       for (const connection of connections) connection.disconnect();
     },
@@ -69,7 +79,8 @@ export async function openCacheWorld(url: string): Promise<CacheWorld> {
 
 async function probe(reader: CacheReader): Promise<string> {
   const load = async (): Promise<string> => '';
-  return (await reader.readThrough({ accountId: 999_999, family: 'tags.list', field: 'x', load })).status;
+  return (await reader.readThrough({ accountId: 999_999, family: 'tags.list', field: 'x', load }))
+    .status;
 }
 
 async function until(check: () => Promise<boolean>): Promise<void> {

@@ -23,7 +23,7 @@ export function openTruth(stack: Stack): Database {
   });
 }
 
-export async function readRows(truth: Database, accountId: number, entity: Entity): Promise<Row[]> {
+async function readRows(truth: Database, accountId: number, entity: Entity): Promise<Row[]> {
   const columns = publishedColumns(entity);
   const scope = accountColumn(entity);
   if (scope === undefined) throw new Error(`${entity.table} is of no account`);
@@ -38,9 +38,9 @@ export async function readRows(truth: Database, accountId: number, entity: Entit
  * A snapshot as any client may take one: first a read that answers a cursor, then the rows. Every commit at or before
  * the cursor is visible to the second.
  */
-export function snapshotOf(stack: Stack, truth: Database, account: TestAccount): Snapshot {
+function snapshotOf(stack: Stack, truth: Database, account: TestAccount): Snapshot {
   return async (table) => {
-    const answer = await stack.request(account, 'GET', '/api/tags?limit=1');
+    const answer = await stack.request(account, 'GET /api/tags?limit=1');
     const cursor = answer.headers.get('clarin-cursor') ?? undefined;
     return { cursor, rows: await readRows(truth, account.id, mustFindEntity(table)) };
   };
@@ -61,23 +61,37 @@ export async function startModel(
 }
 
 /** Why the client's copy differs from Postgres, undefined when it does not. */
-export async function difference(model: ModelClient, truth: Database, accountId: number): Promise<string | undefined> {
+async function difference(
+  model: ModelClient,
+  truth: Database,
+  accountId: number,
+): Promise<string | undefined> {
   for (const [table, copy] of model.tables) {
     const rows = await readRows(truth, accountId, mustFindEntity(table));
-    const known = [...copy.values()].sort((left, right) => Number(left['id']) - Number(right['id']));
-    if (known.length !== rows.length) return `${table}: ${known.length} rows, Postgres has ${rows.length}`;
+    const known = [...copy.values()].sort(
+      (left, right) => Number(left['id']) - Number(right['id']),
+    );
+    if (known.length !== rows.length)
+      return `${table}: ${known.length} rows, Postgres has ${rows.length}`;
     const index = rows.findIndex((row, at) => !isDeepStrictEqual(row, known[at]));
-    if (index >= 0) return `${table}: ${JSON.stringify(known[index])} is ${JSON.stringify(rows[index])} in Postgres`;
+    if (index >= 0)
+      return `${table}: ${JSON.stringify(known[index])} is ${JSON.stringify(rows[index])} in Postgres`;
   }
   return undefined;
 }
 
 /** Waits until the client shows exactly what Postgres holds. */
-export async function untilEqual(model: ModelClient, truth: Database, accountId: number, timeoutMs = 30_000): Promise<void> {
+export async function untilEqual(
+  model: ModelClient,
+  truth: Database,
+  accountId: number,
+  timeoutMs = 30_000,
+): Promise<void> {
   await eventually(
     async () => {
       const why = await difference(model, truth, accountId);
-      if (why !== undefined) throw new Error(`${why}; live ${model.isLive}, closes ${model.closes.join(' ')}`);
+      if (why !== undefined)
+        throw new Error(`${why}; live ${model.isLive}, closes ${model.closes.join(' ')}`);
       return true;
     },
     { timeoutMs, everyMs: 100, says: 'the client shows what Postgres holds' },

@@ -24,9 +24,13 @@ export function startLoad(stack: Stack, account: TestAccount, seed: number): Loa
   const pick = `(select id from leads where account_id = ${account.id} order by random() limit 1)`;
   const pickTag = `(select id from tags where account_id = ${account.id} order by random() limit 1)`;
   const statements = [
-    () => [`insert into tags (account_id, name) values (${account.id}, 'tag ' || gen_random_uuid())`],
+    () => [
+      `insert into tags (account_id, name) values (${account.id}, 'tag ' || gen_random_uuid())`,
+    ],
     () => [`update leads set title = 'title ${random(1e6)}' where id = ${pick}`],
-    () => [`update leads set value = ${random(1e6)}, notes = repeat('n', ${random(5_000)}) where id = ${pick}`],
+    () => [
+      `update leads set value = ${random(1e6)}, notes = repeat('n', ${random(5_000)}) where id = ${pick}`,
+    ],
     () => [
       `insert into contacts (account_id, name) values (${account.id}, 'c ${random(1e6)}')`,
       `insert into leads (account_id, contact_id, title) select account_id, id, name from contacts
@@ -39,7 +43,9 @@ export function startLoad(stack: Stack, account: TestAccount, seed: number): Loa
     ],
     () => [`delete from leads where id = ${pick}`],
     () => [`delete from tags where id = ${pickTag}`],
-    () => [`update contacts set custom_name = 'n ${random(1e6)}' where account_id = ${account.id} and id % 7 = ${random(7)}`],
+    () => [
+      `update contacts set custom_name = 'n ${random(1e6)}' where account_id = ${account.id} and id % 7 = ${random(7)}`,
+    ],
   ];
   const write = async (): Promise<void> => {
     while (!isOver) {
@@ -52,10 +58,17 @@ export function startLoad(stack: Stack, account: TestAccount, seed: number): Loa
       }
     }
   };
-  const paths = ['/api/leads', '/api/leads?limit=200', '/api/tags', '/api/contacts?sort=display_name&order=asc'];
+  const paths = [
+    '/api/leads',
+    '/api/leads?limit=200',
+    '/api/tags',
+    '/api/contacts?sort=display_name&order=asc',
+  ];
   const read = async (): Promise<void> => {
     while (!isOver) {
-      await stack.request(account, 'GET', paths[random(paths.length)] ?? '/api/tags').catch(() => undefined);
+      await stack
+        .request(account, `GET ${paths[random(paths.length)] ?? '/api/tags'}`)
+        .catch(() => undefined);
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
   };
@@ -74,13 +87,16 @@ export function startLoad(stack: Stack, account: TestAccount, seed: number): Loa
 /** Waits until the load has written `count` more times. */
 export function untilWritten(load: Load, count: number): Promise<boolean> {
   const target = load.writes + count;
-  return eventually(() => load.writes >= target, { timeoutMs: 60_000, says: `${count} more writes` });
+  return eventually(() => load.writes >= target, {
+    timeoutMs: 60_000,
+    says: `${count} more writes`,
+  });
 }
 
 /** Every page and row the API may have cached, each as the cache says it and as Postgres says it. */
 export async function findStaleReads(stack: Stack, account: TestAccount): Promise<string[]> {
   await stack.settle();
-  const list = await stack.request(account, 'GET', '/api/leads?limit=200');
+  const list = await stack.request(account, 'GET /api/leads?limit=200');
   const ids = (list.json['data'] as { id: number }[]).map((row) => row.id);
   const paths = [
     '/api/leads',
@@ -92,9 +108,12 @@ export async function findStaleReads(stack: Stack, account: TestAccount): Promis
   ];
   const stale: string[] = [];
   for (const path of paths) {
-    const cached = await stack.request(account, 'GET', path);
-    const fresh = await stack.request(account, 'GET', path, undefined, { 'clarin-min-commit': 'FFFFFFFF/FFFFFFFF' });
-    if (cached.text !== fresh.text) stale.push(`${path}: ${cached.text.slice(0, 300)} is ${fresh.text.slice(0, 300)}`);
+    const cached = await stack.request(account, `GET ${path}`);
+    const fresh = await stack.request(account, `GET ${path}`, undefined, {
+      'clarin-min-commit': 'FFFFFFFF/FFFFFFFF',
+    });
+    if (cached.text !== fresh.text)
+      stale.push(`${path}: ${cached.text.slice(0, 300)} is ${fresh.text.slice(0, 300)}`);
   }
   return stale;
 }

@@ -84,15 +84,19 @@ export class ModelClient {
     const socket = new WebSocket(this.#options.url, { maxPayload: 64 * 1024 * 1024 });
     this.#socket = socket;
     let queue = Promise.resolve();
-    socket.on('open', () => socket.send(JSON.stringify({ type: 'hello', version: 1, token: this.#options.token() })));
+    socket.on('open', () =>
+      socket.send(JSON.stringify({ type: 'hello', version: 1, token: this.#options.token() })),
+    );
     socket.on('message', (data: Buffer) => {
       const text = data.toString('utf8');
       const message = JSON.parse(text) as ServerMessage;
       if (message.type === 'commit' && this.texts.push(text) > 200) this.texts.shift();
       // In order, also when a snapshot is being read in the middle.
-      queue = queue.then(() => this.#receive(socket, message)).catch((error: unknown) => {
-        this.faults.push(String(error));
-      });
+      queue = queue
+        .then(() => this.#receive(socket, message))
+        .catch((error: unknown) => {
+          this.faults.push(String(error));
+        });
     });
     socket.on('error', () => undefined);
     socket.on('close', (code) => {
@@ -127,8 +131,14 @@ export class ModelClient {
       case 'error':
         this.faults.push(`${message.code}: ${message.message}`);
         return undefined;
-      default:
+      case 'unsubscribed':
+      case 'signal':
+      case 'heartbeat':
+      case 'authenticated':
+      case 'pong':
         return undefined;
+      default:
+        return message satisfies never;
     }
   }
 
@@ -136,10 +146,14 @@ export class ModelClient {
   async #read(): Promise<void> {
     for (let attempt = 0; attempt < 500 && !this.#isOver; attempt++) {
       try {
-        const reads = await Promise.all(this.#options.tables.map(({ table }) => this.#options.snapshot(table)));
+        const reads = await Promise.all(
+          this.#options.tables.map(({ table }) => this.#options.snapshot(table)),
+        );
         const cursors = reads.map((read) => read.cursor);
         const oldest = cursors.reduce((left, right) => (isBefore(left, right) ? left : right));
-        const epochs = new Set(cursors.map((cursor) => (cursor ? parseCursor(cursor)?.epoch : undefined)));
+        const epochs = new Set(
+          cursors.map((cursor) => (cursor ? parseCursor(cursor)?.epoch : undefined)),
+        );
         if (oldest === undefined || epochs.size !== 1) throw new Error('no common cursor yet');
         reads.forEach((read, index) => {
           const table = this.#options.tables[index]?.table ?? '';
@@ -154,17 +168,27 @@ export class ModelClient {
   }
 
   #subscribe(socket: WebSocket): void {
-    socket.send(JSON.stringify({ type: 'subscribe', id: ID, tables: this.#options.tables, since: this.cursor }));
+    socket.send(
+      JSON.stringify({
+        type: 'subscribe',
+        id: ID,
+        tables: this.#options.tables,
+        since: this.cursor,
+      }),
+    );
   }
 
   async #commit(message: CommitMessage): Promise<void> {
-    if (message.part !== this.#parts.length) this.faults.push(`part ${message.part} after ${this.#parts.length} parts`);
+    if (message.part !== this.#parts.length)
+      this.faults.push(`part ${message.part} after ${this.#parts.length} parts`);
     const open = this.#parts[0];
-    if (open && open.cursor !== message.cursor) this.faults.push(`${message.cursor} inside of ${open.cursor}`);
+    if (open && open.cursor !== message.cursor)
+      this.faults.push(`${message.cursor} inside of ${open.cursor}`);
     this.#parts.push(message);
     if (!message.last) return;
     // Order is by commit; a second time is a fault, because the subscription named its cursor.
-    if (!isBefore(this.cursor, message.cursor)) this.faults.push(`${message.cursor} after ${this.cursor}`);
+    if (!isBefore(this.cursor, message.cursor))
+      this.faults.push(`${message.cursor} after ${this.cursor}`);
     for (const part of this.#parts) {
       this.commits.push(part);
       for (const change of part.changes) await this.#change(change);

@@ -11,7 +11,12 @@ import {
 import { spawnRole, type Role, type RunningRole } from '../../support/spawn-role.ts';
 
 /** A tenant of the tests: one administrator, logged in. */
-export type TestAccount = { readonly id: number; readonly userId: number; readonly username: string; token: string };
+export type TestAccount = {
+  readonly id: number;
+  readonly userId: number;
+  readonly username: string;
+  token: string;
+};
 
 /** Rows as the driver gives them: only for statements of the tests themselves. */
 export type SqlRow = Record<string, unknown>;
@@ -28,7 +33,13 @@ export type Stack = {
   sql(text: string, values?: readonly unknown[]): Promise<SqlRow[]>;
   /** Several statements on one connection, as one transaction. */
   transaction(statements: readonly string[], end?: 'commit' | 'rollback'): Promise<void>;
-  request(account: TestAccount, method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
+  /** `route` is method and path: `GET /api/leads`. */
+  request(
+    account: TestAccount,
+    route: string,
+    body?: unknown,
+    headers?: Record<string, string>,
+  ): Promise<Answer>;
   /** One more process of a role, stopped with the stack. */
   spawn(role: Role, more?: Record<string, string>): Promise<RunningRole>;
   /** Until what is committed now has come all the way. */
@@ -36,7 +47,12 @@ export type Stack = {
   close(): Promise<void>;
 };
 
-export type Answer = { readonly status: number; readonly headers: Headers; readonly text: string; readonly json: Record<string, unknown> };
+export type Answer = {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  readonly json: Record<string, unknown>;
+};
 
 const PASSWORD = 'a long enough password';
 const SECRET = 'stack-tests-'.repeat(4);
@@ -51,7 +67,12 @@ type Options = {
 };
 
 /** Starts api and replicator and waits until the feed is live. The caller closes it. */
-export async function startStack({ postgres, more = {}, prepare, program }: Options = {}): Promise<Stack> {
+export async function startStack({
+  postgres,
+  more = {},
+  prepare,
+  program,
+}: Options = {}): Promise<Stack> {
   const database = await (postgres ? postgres.createDatabase() : createTestDatabase());
   const redis = await startRedis();
   const environment: Record<string, string> = {
@@ -80,7 +101,8 @@ export async function startStack({ postgres, more = {}, prepare, program }: Opti
     spawnRole('api', environment, { until: 'live', ...copy }),
   ]);
   await api.waitUntil('ready');
-  const request: Stack['request'] = async (account, method, path, body, headers = {}) => {
+  const request: Stack['request'] = async (account, route, body, headers = {}) => {
+    const [method = '', path = ''] = route.split(' ');
     const answer = await fetch(`${api.url}${path}`, {
       method,
       headers: {
@@ -92,7 +114,12 @@ export async function startStack({ postgres, more = {}, prepare, program }: Opti
     });
     const text = await answer.text();
     const isJson = (answer.headers.get('content-type') ?? '').includes('json');
-    return { status: answer.status, headers: answer.headers, text, json: isJson ? (JSON.parse(text) as Record<string, unknown>) : {} };
+    return {
+      status: answer.status,
+      headers: answer.headers,
+      text,
+      json: isJson ? (JSON.parse(text) as Record<string, unknown>) : {},
+    };
   };
   const accounts = await Promise.all(ids.map((one) => login(api.url, one)));
   const [first, second] = accounts;
@@ -125,7 +152,9 @@ export async function startStack({ postgres, more = {}, prepare, program }: Opti
       const rows = await sql('select pg_current_wal_insert_lsn() as lsn');
       const minCommit = String(rows[0]?.['lsn']);
       const check = async (): Promise<boolean> => {
-        const answer = await request(first, 'GET', '/api/tags', undefined, { 'clarin-min-commit': minCommit });
+        const answer = await request(first, 'GET /api/tags', undefined, {
+          'clarin-min-commit': minCommit,
+        });
         return ['hit', 'miss'].includes(answer.headers.get('clarin-cache') ?? '');
       };
       await eventually(check, { timeoutMs, says: `the position passes ${minCommit}` });
@@ -143,7 +172,10 @@ export async function startStack({ postgres, more = {}, prepare, program }: Opti
 type Sql = (text: string, values?: readonly unknown[]) => Promise<SqlRow[]>;
 
 async function createAccount(sql: Sql, name: string): Promise<Omit<TestAccount, 'token'>> {
-  const [account] = await sql('insert into accounts (name, slug) values ($1, $2) returning id', [name, `account-${name}`]);
+  const [account] = await sql('insert into accounts (name, slug) values ($1, $2) returning id', [
+    name,
+    `account-${name}`,
+  ]);
   const id = Number(account?.['id']);
   await sql('select clarin.seed_account_defaults($1)', [id]);
   const username = `admin-${name}`;
@@ -172,7 +204,11 @@ async function login(url: string, account: Omit<TestAccount, 'token'>): Promise<
 }
 
 /** `count` contacts and leads in an account, by SQL. */
-export async function addLeads(stack: Stack, account: TestAccount, count: number): Promise<number[]> {
+export async function addLeads(
+  stack: Stack,
+  account: TestAccount,
+  count: number,
+): Promise<number[]> {
   const rows = await stack.sql(
     `with people as (
        insert into contacts (account_id, name, phone)
