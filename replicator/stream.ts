@@ -10,7 +10,7 @@ import { encodeStandbyStatus } from './standby-status.ts';
 /**
  * One attempt at the replication stream. `pg-logical-replication` connects and frames, and is asked for nothing else: its
  * acknowledgements lose transactions, its timers too, it answers no keepalive, and what a listener of its throws is
- * an uncaught exception of the process (docs/replication hazards H1 to H6). So an attempt has an object of its own,
+ * an uncaught exception of the process (hazards H1 to H6). So an attempt has an object of its own,
  * starts at 0/0 (the slot knows where), and ends by exactly one thing: the promise `ended`.
  */
 export type StreamOptions = {

@@ -130,9 +130,11 @@ export class ControlStore {
 
   /** After a takeover: makes every account refuse what an older leader, paused and awake again, would write. */
   async fence({ term, epoch }: Mandate): Promise<void> {
-    for (const accountId of await this.readAccounts(epoch)) {
-      const { head } = accountKeys(this.#space, accountId, epoch.id);
-      await this.#run(FENCE, [head], [term]);
+    const accountIds = await this.readAccounts(epoch);
+    while (accountIds.length > 0) {
+      const round = accountIds.splice(0, ACCOUNTS_PER_ROUND);
+      const heads = round.map((id) => accountKeys(this.#space, id, epoch.id).head);
+      await Promise.all(heads.map((head) => this.#run(FENCE, [head], [term])));
     }
   }
 
