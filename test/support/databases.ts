@@ -62,7 +62,7 @@ export async function cloneDatabase(
   maintenanceUrl: string,
   template: string,
 ): Promise<TestDatabase> {
-  const name = `clarin_test_${randomBytes(6).toString('hex')}`;
+  const name = `${clonePrefix(template)}${randomBytes(4).toString('hex')}`;
   // Two clones at once of one template are refused while the other one reads it.
   await eventually(() => run(maintenanceUrl, `create database ${name} template ${template}`), {
     says: 'the template database can be cloned',
@@ -82,6 +82,21 @@ export async function cloneDatabase(
     replicationUrl: as('clarin_test_replicator'),
     drop: () => dropDatabase(maintenanceUrl, name),
   };
+}
+
+/** Clones bear their template's number, so that a run can tell its own from another's. */
+function clonePrefix(template: string): string {
+  return template.replace('clarin_template_', 'clarin_test_') + '_';
+}
+
+/** The template and every clone that is still there: a given Postgres is left as it was found. */
+export async function dropTemplate(maintenanceUrl: string, template: string): Promise<void> {
+  const rows = await run(
+    maintenanceUrl,
+    `select datname from pg_database
+     where datname = '${template}' or starts_with(datname, '${clonePrefix(template)}')`,
+  );
+  for (const row of rows) await dropDatabase(maintenanceUrl, String(row['datname']));
 }
 
 async function dropDatabase(maintenanceUrl: string, name: string): Promise<void> {

@@ -17,7 +17,7 @@ import { canEnter, findServiceUser } from '../../platform/services/service-user.
 import { startWatchdog } from '../../platform/services/watchdog.ts';
 import { RUN_MARK, runDirectoryPrefix } from './children.ts';
 import { startContainers } from './containers.ts';
-import { prepareTemplate } from './databases.ts';
+import { dropTemplate, prepareTemplate } from './databases.ts';
 
 /** What a private Postgres of a test is started with, but for its place. */
 export type PostgresBase = Pick<PostgresOptions, 'binaries' | 'user' | 'conf' | 'settings'>;
@@ -104,6 +104,7 @@ async function startServices(): Promise<Services> {
       project.provide('runDirectory', runDirectory);
     },
     stop: async () => {
+      if (given.postgres) await dropTemplate(own.postgresUrl, templateDatabase);
       await own.stop();
       await containers.stop();
       await rm(runDirectory, { recursive: true, force: true });
