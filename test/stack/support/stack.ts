@@ -138,8 +138,11 @@ export async function startStack({
         await client.query('begin');
         for (const statement of statements) await client.query(statement);
         await client.query(end);
-      } finally {
         client.release();
+      } catch (error) {
+        // Its transaction is still open: nobody else must get it.
+        client.release(true);
+        throw error;
       }
     },
     request,
