@@ -106,6 +106,12 @@ export const boolean = <const O extends Options = Options>(
 ): Column<'boolean', Nullable<O>> => column('boolean', 'boolean', z.boolean(), options);
 
 /** NUL cannot be stored by Postgres and lone surrogates cannot be sent: both are refused here. */
+export function isStorable(text: string): boolean {
+  return !text.includes('\0') && text.isWellFormed();
+}
+
+const NOT_STORABLE = 'holds a character that cannot be stored';
+
 export const text = <const O extends Options = Options>(
   options: O & {
     min?: number;
@@ -119,10 +125,7 @@ export const text = <const O extends Options = Options>(
   let schema = z
     .string()
     .max(options.max ?? 10_000)
-    .refine(
-      (value) => !value.includes('\0') && value.isWellFormed(),
-      'holds a character that cannot be stored',
-    );
+    .refine(isStorable, NOT_STORABLE);
   if (options.min !== undefined) schema = schema.min(options.min);
   if (options.pattern) schema = schema.regex(options.pattern);
   return column('text', 'text', schema, options);
@@ -133,6 +136,25 @@ export const timestamp = <const O extends Options = Options>(
 ): Column<'timestamp', Nullable<O>> =>
   column('timestamp', 'timestamp with time zone', timestampSchema, options);
 
+/** Nobody nests this deep; thousands of levels overflow the stack, ours and that of whatever trigger unpacks the row. */
+const JSON_DEPTH_MAX = 32;
+const JSON_CHARACTERS_MAX = 16_384;
+
+/** What keeps a value from being stored as it is; undefined: nothing. Goes no deeper than it allows. */
+function faultOfJson(value: unknown, depth = 0): string | undefined {
+  if (typeof value === 'string') return isStorable(value) ? undefined : NOT_STORABLE;
+  // 1e400 is Infinity to JavaScript, and would be kept as null.
+  if (typeof value === 'number')
+    return Number.isFinite(value) ? undefined : 'holds a number that is too large';
+  if (typeof value !== 'object' || value === null) return undefined;
+  if (depth === JSON_DEPTH_MAX) return `is nested deeper than ${JSON_DEPTH_MAX} levels`;
+  for (const [name, member] of Object.entries(value)) {
+    const fault = faultOfJson(name) ?? faultOfJson(member, depth + 1);
+    if (fault !== undefined) return fault;
+  }
+  return undefined;
+}
+
 /** An object of at most 16 KiB: custom fields and settings. */
 export const json = <const O extends Options = Options>(
   options: O = {} as O,
@@ -140,13 +162,12 @@ export const json = <const O extends Options = Options>(
   column(
     'json',
     'jsonb',
-    z
-      .record(z.string().max(200), z.unknown())
-      .refine((value) => JSON.stringify(value).length <= 16_384, 'is larger than 16 KiB')
-      .refine(
-        (value) => !JSON.stringify(value).includes('\\u0000'),
-        'holds a character that cannot be stored',
-      ),
+    z.record(z.string().max(200), z.unknown()).superRefine((value, context) => {
+      const fault =
+        faultOfJson(value) ??
+        (JSON.stringify(value).length > JSON_CHARACTERS_MAX ? 'is larger than 16 KiB' : undefined);
+      if (fault !== undefined) context.addIssue({ code: 'custom', message: fault });
+    }),
     options,
   );
 

@@ -7,6 +7,7 @@ import { ClarinError, type ErrorCode } from '../domain/errors.ts';
 const CODES: Readonly<Record<string, ErrorCode>> = {
   '23505': 'conflict', // unique_violation
   '23503': 'conflict', // foreign_key_violation
+  '23001': 'conflict', // restrict_violation
   '23P01': 'conflict', // exclusion_violation
   '23514': 'unprocessable', // check_violation
   '23502': 'unprocessable', // not_null_violation
@@ -18,6 +19,8 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
   '22021': 'unprocessable', // character_not_in_repertoire: a NUL
   '22P02': 'unprocessable', // invalid_text_representation
   '22P05': 'unprocessable', // untranslatable_character: \u0000 in jsonb
+  '54000': 'unprocessable', // program_limit_exceeded: too long for an index
+  '54001': 'unprocessable', // statement_too_complex: nested deeper than the server's stack
   P0001: 'unprocessable', // raise_exception: a rule of the domain, said by a trigger
   '57014': 'timeout', // query_canceled
   '55P03': 'timeout', // lock_not_available
