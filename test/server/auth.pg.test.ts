@@ -71,6 +71,26 @@ describe('logging in', () => {
     expect((await logIn()).status).toBe(200);
   });
 
+  test('knows a name by what the database calls its lower case', async () => {
+    const [role] = await api.owner.query(
+      sql`select id from public.roles where account_id = ${one.accountId} and name = 'Agent'`,
+    );
+    // Lower case of the first ends in ς for JavaScript and in σ for Postgres; the second grows by a character.
+    for (const name of ['ΣΑΣ', 'İNCİ']) {
+      const created = await api.ask(one, 'POST', '/api/users', {
+        body: {
+          username: name,
+          display_name: name,
+          password: PASSWORD,
+          role_id: Number(role?.['id']),
+        },
+      });
+      expect(created.status).toBe(201);
+      expect((await logIn({ username: name, password: PASSWORD })).status).toBe(200);
+    }
+    expect((await logIn({ username: 'a\0', password: PASSWORD })).status).toBe(400);
+  });
+
   test('locks the user after five failures, even for the right password, and counts side by side', async () => {
     const name = await givePassword(api.owner, two.userId);
     const attempts = await Promise.all(

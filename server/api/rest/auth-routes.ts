@@ -59,7 +59,7 @@ function registerLogin(app: App, context: Context, credentials: Credentials): vo
         summary: 'Log in',
         security: [],
         body: z.strictObject({
-          username: z.string().min(1).max(100),
+          username: users.columns.username.value as z.ZodType<string>,
           password,
           account_id: idSchema.optional().describe('Absent: the default account.'),
         }),

@@ -24,9 +24,10 @@ export class Credentials {
 
   /** @throws ClarinError invalid_credentials (also for users that are not there or not active), locked_out, rate_limited. */
   checkByName(username: string, password: string, signal: AbortSignal): Promise<KnownUser> {
-    const name = username.trim().toLowerCase();
-    const where = sql`lower(btrim(person.username)) = ${name}`;
-    return this.#inTurn(`name ${name}`, () => this.#check(where, password, signal));
+    const name = username.trim();
+    // Lower case is what the index says it is: JavaScript's differs, for Σ at the end of a word and for İ.
+    const where = sql`lower(btrim(person.username)) = lower(${name})`;
+    return this.#inTurn(`name ${name.toLowerCase()}`, () => this.#check(where, password, signal));
   }
 
   /** The same for somebody who is logged in. */
