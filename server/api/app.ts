@@ -11,7 +11,7 @@ import type { App, Context } from './context.ts';
 import { registerOpsRoutes } from './ops/ops-routes.ts';
 import { registerAuth } from './plugins/auth.ts';
 import { registerDeadline } from './plugins/deadline.ts';
-import { registerErrors } from './plugins/errors.ts';
+import { refuseUnreadable, registerErrors } from './plugins/errors.ts';
 import { registerHeaders } from './plugins/headers.ts';
 import { registerMetrics } from './plugins/metrics.ts';
 import { registerOpenApi } from './plugins/openapi.ts';
@@ -91,6 +91,7 @@ function createServer(context: Context): App {
     requestTimeout: REQUEST_TIMEOUT_MS,
     connectionTimeout: CONNECTION_TIMEOUT_MS,
     trustProxy: false,
+    frameworkErrors: refuseUnreadable,
   }).withTypeProvider<ZodTypeProvider>();
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);

@@ -23,6 +23,8 @@ describe('refusals', () => {
       api.ask(one, 'GET', '/api/no-such-route'),
       api.ask(one, 'GET', '/api//leads'),
       api.ask(one, 'DELETE', '/api/leads'),
+      api.ask(one, 'GET', '/api/leads/%zz'),
+      api.ask(one, 'GET', `/api/leads/${'1'.repeat(200)}`),
       api.ask(undefined, 'GET', '/api/leads'),
       api.ask(one, 'POST', '/api/tags', {
         body: '{"name":',
@@ -38,7 +40,7 @@ describe('refusals', () => {
         headers: { 'content-type': 'application/json' },
       }),
     ]);
-    expect(answers.map(({ status }) => status)).toEqual([404, 404, 404, 401, 400, 400, 413, 400]);
+    expect(answers.map(({ status }) => status)).toEqual([404, 404, 404, 400, 400, 401, 400, 400, 413, 400]);
     for (const { body, headers } of answers) {
       expect(
         Object.keys(body).filter((name) => !['error', 'code', 'details'].includes(name)),

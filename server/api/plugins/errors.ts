@@ -23,6 +23,16 @@ export function registerErrors(app: App): void {
   );
 }
 
+/** A path that cannot be decoded is refused before any hook runs: what those add is added here. */
+export function refuseUnreadable(error: Error, request: Request, reply: Reply): void {
+  reply.header('x-request-id', request.id);
+  void sendError(
+    new ClarinError('invalid_request', 'the path cannot be read', { cause: error }),
+    request,
+    reply,
+  );
+}
+
 function sendError(error: ClarinError, request: Request, reply: Reply): Reply {
   const isPublic = error.status < 500;
   const code = isPublic || PUBLIC_MESSAGES[error.code] !== undefined ? error.code : 'internal';
@@ -45,8 +55,9 @@ function sendError(error: ClarinError, request: Request, reply: Reply): Reply {
 }
 
 function logOnce(error: ClarinError, request: Request): void {
-  // A caller who hung up has cancelled its statements: that is no error of anybody's.
-  const level = request.cancel.aborted && error.code === 'timeout' ? 'debug' : error.level;
+  // A caller who hung up has cancelled its statements: that is no error of anybody's. A path that could not be read
+  // has not met the hook that makes the signal.
+  const level = request.cancel?.aborted && error.code === 'timeout' ? 'debug' : error.level;
   const fields = {
     error,
     code: error.code,
