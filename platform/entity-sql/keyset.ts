@@ -30,7 +30,7 @@ export function parseKeyset(by: SortOrder, kind: ColumnKind, text: string): Keys
   return isValueOf(kind, value) ? { value, id } : undefined;
 }
 
-const NUMBER = /^-?\d{1,30}(?:\.\d{1,30})?(?:e[+-]?\d{1,2})?$/;
+const NUMBER = /^-?\d{1,30}(?:\.\d{1,30})?(?:e[+-]?\d{1,3})?$/;
 
 /** Whatever passes here Postgres can read: a forged cursor must not become an error of the database. */
 function isValueOf(kind: ColumnKind, value: string): boolean {
@@ -39,7 +39,7 @@ function isValueOf(kind: ColumnKind, value: string): boolean {
     case 'int':
       return /^-?\d{1,9}$/.test(value) || (kind === 'id' && /^\d{1,16}$/.test(value));
     case 'numeric':
-      return NUMBER.test(value);
+      return NUMBER.test(value) && Number.isFinite(Number(value));
     case 'timestamp':
       return (
         value === 'infinity' ||

@@ -40,6 +40,24 @@ describe('one lead', () => {
     expect(back.body.data.closed_at).toBeUndefined();
   });
 
+  test('has a position that a list can go on behind, however small or large', async () => {
+    const at = (position: number) =>
+      step('stage', { stage_id: one.stages.active[0], position }, one.leadIds[1]);
+    expect((await at(1e200)).status).toBe(400);
+    expect((await at(-1e-200)).status).toBe(200);
+    const list = '/api/leads?sort=position&order=asc&limit=1';
+    const first = await api.ask(one, 'GET', list);
+    expect(first.body.data[0].id).toBe(one.leadIds[1]);
+    const next = await api.ask(one, 'GET', `${list}&cursor=${first.body.next_cursor}`);
+    expect(next.status).toBe(200);
+    expect(next.body.data[0].id).not.toBe(one.leadIds[1]);
+  });
+
+  test('is not closed with a reason that cannot be stored', async () => {
+    for (const reason of ['a\0', 'a\ud800'])
+      expect((await step('lost', { reason })).status).toBe(400);
+  });
+
   test('does not move to a stage of elsewhere', async () => {
     expect((await step('stage', { stage_id: two.stages.won })).status).toBe(422);
     expect((await step('stage', { stage_id: one.stages.won }, two.leadIds[0])).status).toBe(404);

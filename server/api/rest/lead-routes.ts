@@ -29,6 +29,8 @@ import { write } from './write.ts';
 const access = { permission: 'leads' } as const;
 const tags = ['leads'];
 const response = answers(200, oneOf(answeredRow(leads)));
+const position = leads.columns.position.value as z.ZodType<number>;
+const reason = leads.columns.close_reason.value as z.ZodType<string>;
 
 /** What leads have beyond the plain routes: the board, stages, won and lost, archive and trash. */
 export function registerLeadRoutes(app: App, context: Context): void {
@@ -38,7 +40,7 @@ export function registerLeadRoutes(app: App, context: Context): void {
   registerStep(app, context, {
     step: 'stage',
     summary: 'Move to a stage, at a position',
-    body: z.strictObject({ stage_id: idSchema, position: z.number().optional() }),
+    body: z.strictObject({ stage_id: idSchema, position: position.optional() }),
     run: (tx, lead, { stage_id, position }) =>
       moveLead(tx, { ...lead, stageId: stage_id, position }),
   });
@@ -46,7 +48,7 @@ export function registerLeadRoutes(app: App, context: Context): void {
     registerStep(app, context, {
       step: outcome,
       summary: `Close as ${outcome}`,
-      body: z.strictObject({ reason: z.string().max(500).optional() }).nullish(),
+      body: z.strictObject({ reason: reason.optional() }).nullish(),
       run: (tx, lead, body) => closeLead(tx, { ...lead, outcome, reason: body?.reason }),
     });
   }
