@@ -110,7 +110,7 @@ export function isStorable(text: string): boolean {
   return !text.includes('\0') && text.isWellFormed();
 }
 
-const NOT_STORABLE = 'holds a character that cannot be stored';
+export const NOT_STORABLE = 'holds a character that cannot be stored';
 
 export const text = <const O extends Options = Options>(
   options: O & {

@@ -145,6 +145,7 @@ describe('roles and members', () => {
       data: [{ id }],
     });
     expect((await api.ask(one, 'GET', '/api/users?limit=1&page=99')).body.data).toEqual([]);
+    expect((await api.ask(one, 'GET', '/api/users?search=%00')).status).toBe(400);
     const token = await api.tokenOf({ accountId: one.accountId, userId: id });
     const login = () =>
       api.ask(undefined, 'POST', '/api/auth/login', {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isStorable, NOT_STORABLE } from '../../../domain/column.ts';
 import { users } from '../../../domain/entities/users.ts';
 import { rowSchema } from '../../../domain/entity.ts';
 import {
@@ -62,7 +63,7 @@ export function registerUserRoutes(app: App, context: Context): void {
         querystring: z.strictObject({
           page: page(1, 10_000),
           limit: page(50, 200),
-          search: z.string().min(1).max(200).optional(),
+          search: z.string().min(1).max(200).refine(isStorable, NOT_STORABLE).optional(),
         }),
         headers: readHeaders,
         response: answers(200, listOf(member)),
