@@ -64,6 +64,34 @@ describe('pipelines', () => {
     expect(read.text).toBe(second.text);
   });
 
+  test('take one more stage behind a saved layout, before won and lost', async () => {
+    const { id, stages } = await createPipeline('One more');
+    const ends = stages.map((stage) => ({ id: stage.id, name: stage.name }));
+    await save(id, { stages: [{ name: 'A' }, { name: 'B' }, ...ends] });
+    for (const name of ['C', 'D']) {
+      const body = { pipeline_id: id, name };
+      expect((await api.ask(one, 'POST', '/api/pipeline_stages', { body })).status).toBe(201);
+    }
+    const read = await api.ask(one, 'GET', `/api/pipelines/${id}`);
+    const names = read.body.data.stages.map((stage: Stage) => stage.name);
+    expect(names).toEqual(['A', 'B', 'C', 'D', ...ends.map((end) => end.name)]);
+  });
+
+  test('always have a default one among them', async () => {
+    const alone = await api.account('alone');
+    const first = `/api/pipelines/${alone.pipelineId}`;
+    const undo = await api.ask(alone, 'PATCH', first, { body: { is_default: false } });
+    expect(undo.status).toBe(422);
+    const other = await api.ask(alone, 'POST', '/api/pipelines', {
+      body: { name: 'Other', is_default: true },
+    });
+    expect(other.status).toBe(201);
+    expect((await api.ask(alone, 'GET', first)).body.data.is_default).toBe(false);
+    expect((await api.ask(alone, 'DELETE', other.headers['location'] ?? '')).status).toBe(422);
+    const board = await api.ask(alone, 'GET', '/api/leads/board');
+    expect(board.body.data.pipeline_id).toBe(other.body.data.id);
+  });
+
   test('leads of a removed stage must be told where to go', async () => {
     const { id, stages } = await createPipeline('Leads');
     const ends = stages.map((stage) => ({ id: stage.id, name: stage.name }));
