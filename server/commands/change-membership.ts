@@ -44,6 +44,7 @@ export async function updateMembership(tx: Queries, options: Update): Promise<Wr
   const row = await readMembership(tx, accountId, id);
   if (!row) return undefined;
   assertMayGrant(principal, JSON.parse(row['permissions'] ?? '[]') as string[]);
+  if (values['is_default'] !== undefined) assertOwnDefault(principal, row);
   if (typeof values['role_id'] === 'number') {
     assertMayGrant(principal, await readRolePermissions(tx, accountId, values['role_id']));
   }
@@ -69,13 +70,24 @@ export async function deleteMembership(
   return deleted;
 }
 
+/** A user has one default account: naming it here takes it from another account, which is no affair of this one's. */
+function assertOwnDefault(principal: Principal, row: TextRow): void {
+  const isOwn = Number(row['user_id']) === principal.userId;
+  if (isOwn || principal.isSuperAdmin || row['accounts'] === '1') return;
+  throw new ClarinError(
+    'forbidden',
+    'this user belongs to other accounts too; they choose their default one themselves',
+  );
+}
+
 async function readMembership(
   tx: Queries,
   accountId: number,
   id: number,
 ): Promise<TextRow | undefined> {
   const rows = await tx.query(sql`
-    select to_json(role.permissions) as permissions
+    select to_json(role.permissions) as permissions, member.user_id,
+      (select count(*) from public.memberships as every where every.user_id = member.user_id) as accounts
     from public.memberships as member
     join public.roles as role on role.account_id = member.account_id and role.id = member.role_id
     where member.account_id = ${accountId} and member.id = ${id}`);

@@ -186,6 +186,12 @@ describe('roles and members', () => {
     });
     expect(role.status).toBe(200);
     expect(role.body.data.role_id).toBe(await roleId('Supervisor'));
+    const here = `/api/memberships/${await membershipId({ ...two, accountId: one.accountId })}`;
+    expect((await api.ask(one, 'PATCH', here, { body: { is_default: true } })).status).toBe(403);
+    const [elsewhere] = await api.owner.query(
+      sql`select is_default from public.memberships where account_id = ${two.accountId} and user_id = ${two.userId}`,
+    );
+    expect(elsewhere?.['is_default']).toBe('t');
     await api.owner.query(
       sql`delete from public.memberships where account_id = ${one.accountId} and user_id = ${two.userId}`,
     );
