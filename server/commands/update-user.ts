@@ -1,5 +1,6 @@
 import { ClarinError } from '../../domain/errors.ts';
 import type { Principal } from '../../domain/permission.ts';
+import { formatTimestamp } from '../../domain/row-json.ts';
 import type { Queries } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
 import {
@@ -18,19 +19,28 @@ export type UserChange = {
   readonly roleId?: number | undefined;
 };
 
+type Options = {
+  principal: Principal;
+  id: number;
+  change: UserChange;
+  /** The person's updated_at as the caller has seen it. */
+  ifMatch?: string | undefined;
+};
+
 /**
  * A member of the account is changed. The person (name, address, password, being active) belongs to all their
  * accounts, so only who is in no other account can be changed so; their role here is this account's own affair.
- * False: no such member. @throws ClarinError forbidden, unprocessable, conflict.
+ * False: no such member. @throws ClarinError forbidden, unprocessable, precondition_failed, conflict.
  */
 export async function updateUser(
   tx: Queries,
-  { principal, id, change }: { principal: Principal; id: number; change: UserChange },
+  { principal, id, change, ifMatch }: Options,
 ): Promise<boolean> {
   const { accountId } = principal;
   await lockAdministration(tx, accountId);
   const member = await readMember(tx, accountId, id);
   if (!member) return false;
+  if (ifMatch !== undefined) await assertUnmodified(tx, id, ifMatch);
   const { roleId, ...person } = change;
   assertMayGrant(principal, member.permissions);
   if (roleId !== undefined) {
@@ -57,6 +67,14 @@ export async function updateUser(
   }
   await assertAdministratorLeft(tx, accountId);
   return true;
+}
+
+async function assertUnmodified(tx: Queries, id: number, ifMatch: string): Promise<void> {
+  const rows = await tx.query(
+    sql`select updated_at from public.users where id = ${id} for no key update`,
+  );
+  if (formatTimestamp(rows[0]?.['updated_at'] ?? '') === ifMatch) return;
+  throw new ClarinError('precondition_failed', 'the row has changed since the version in If-Match');
 }
 
 async function updatePerson(

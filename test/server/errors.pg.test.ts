@@ -40,7 +40,9 @@ describe('refusals', () => {
         headers: { 'content-type': 'application/json' },
       }),
     ]);
-    expect(answers.map(({ status }) => status)).toEqual([404, 404, 404, 400, 400, 401, 400, 400, 413, 400]);
+    expect(answers.map(({ status }) => status)).toEqual([
+      404, 404, 404, 400, 400, 401, 400, 400, 413, 400,
+    ]);
     for (const { body, headers } of answers) {
       expect(
         Object.keys(body).filter((name) => !['error', 'code', 'details'].includes(name)),

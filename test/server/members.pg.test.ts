@@ -146,6 +146,16 @@ describe('roles and members', () => {
     });
     expect((await api.ask(one, 'GET', '/api/users?limit=1&page=99')).body.data).toEqual([]);
     expect((await api.ask(one, 'GET', '/api/users?search=%00')).status).toBe(400);
+    const seen = read.headers['etag'] ?? '';
+    const rename = (name: string, etag: string) =>
+      api.ask(one, 'PATCH', `/api/users/${id}`, {
+        body: { display_name: name },
+        headers: { 'if-match': etag },
+      });
+    const renamed = await rename('Ana María R.', seen);
+    expect(renamed.status).toBe(200);
+    expect((await rename('Ana M.', seen)).status).toBe(412);
+    expect((await rename('Ana María', renamed.headers['etag'] ?? '')).status).toBe(200);
     const token = await api.tokenOf({ accountId: one.accountId, userId: id });
     const login = () =>
       api.ask(undefined, 'POST', '/api/auth/login', {

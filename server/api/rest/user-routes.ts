@@ -12,6 +12,7 @@ import { updateUser } from '../../commands/update-user.ts';
 import { principalOf, type App, type Context } from '../context.ts';
 import { etagOfAnswer } from './etag.ts';
 import { notFound, read } from './read.ts';
+import { readIfMatch } from './request-headers.ts';
 import {
   answers,
   idParams,
@@ -19,6 +20,7 @@ import {
   listOf,
   oneOf,
   readHeaders,
+  versionedWriteHeaders,
   writeHeaders,
 } from './schemas.ts';
 import { listMembersJson, readMemberJson, type UserQuery } from './users.ts';
@@ -100,6 +102,8 @@ export function registerUserRoutes(app: App, context: Context): void {
           return json && `{"data":${json}}`;
         },
       });
+      const etag = etagOfAnswer(users, body);
+      if (etag !== undefined) reply.header('etag', etag);
       return reply.send(body);
     },
   );
@@ -147,7 +151,7 @@ function registerWrites(app: App, context: Context): void {
         summary: 'Change a member: only what is sent',
         params: idParams,
         body: patchBody,
-        headers: writeHeaders,
+        headers: versionedWriteHeaders,
         response: answers(200, oneOf(member)),
       },
     },
@@ -155,12 +159,14 @@ function registerWrites(app: App, context: Context): void {
       const { password: given, role_id: roleId, ...person } = request.body;
       const principal = principalOf(request);
       const { id } = request.params;
+      const ifMatch = readIfMatch(request);
       const passwordHash = given === undefined ? undefined : await hashPassword(given);
       return write(context, request, reply, async (tx) => {
         const isMember = await updateUser(tx, {
           principal,
           id,
           change: { ...person, passwordHash, roleId },
+          ifMatch,
         });
         if (!isMember) throw notFound();
         const body = `{"data":${await readMemberJson(tx, { accountId: principal.accountId, id })}}`;
