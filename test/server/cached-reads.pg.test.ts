@@ -133,6 +133,16 @@ describe('reads through the cache', () => {
     expect((await get('/api/auth/me', {}, caller)).status).toBe(401);
     expect((await get('/api/auth/me', {}, caller)).status).toBe(401);
   });
+
+  test('who has seen a commit is judged by what it lets them do', async () => {
+    const caller = { ...one, token: await api.tokenOf(one, ['users']) };
+    const { body } = await get('/api/auth/me', {}, caller);
+    const path = `/api/roles/${body.data.role_id}`;
+    const narrowed = await api.ask(one, 'PATCH', path, { body: { permissions: ['tags'] } });
+    const headers = { 'clarin-min-commit': narrowed.headers['clarin-commit'] ?? '' };
+    expect((await get('/api/tags', headers, caller)).status).toBe(200);
+    expect((await get('/api/users', headers, caller)).status).toBe(403);
+  });
 });
 
 describe('verify', () => {

@@ -1,10 +1,12 @@
 import cookie from '@fastify/cookie';
 import { PRINCIPALS } from '../../../domain/cache-key.ts';
 import { ClarinError } from '../../../domain/errors.ts';
+import type { Lsn } from '../../../domain/lsn.ts';
 import { may, type Principal } from '../../../domain/permission.ts';
 import { verifyAccessToken, type AccessClaims } from '../../../platform/access.ts';
 import type { Access, App, Context, Request } from '../context.ts';
 import { ABSENT, loadPrincipalJson } from '../rest/loaders.ts';
+import { readMinCommit } from '../rest/request-headers.ts';
 
 export const TOKEN_COOKIE = 'clarin_token';
 
@@ -40,7 +42,9 @@ export async function registerAuth(app: App, context: Context): Promise<void> {
     if (access === 'public') return;
     if (request.isCookieAuthenticated) assertSameOrigin(request, context.config.allowedOrigins);
     const principal =
-      request.claims === null ? undefined : await readPrincipal(context, request.claims);
+      request.claims === null
+        ? undefined
+        : await readPrincipal(context, request.claims, readMinCommit(request));
     if (!principal)
       throw new ClarinError('unauthenticated', 'there is no valid token, or its session is over');
     request.principal = principal;
@@ -69,11 +73,14 @@ export function assertAccess(access: Access, principal: Principal): void {
 async function readPrincipal(
   context: Context,
   claims: AccessClaims,
+  minCommit: Lsn | undefined,
 ): Promise<Principal | undefined> {
   const { body } = await context.cache.readThrough({
     accountId: claims.accountId,
     family: PRINCIPALS,
     field: String(claims.sessionId),
+    // Who has seen a commit that changes what they may do is judged by it.
+    minCommit,
     // Not the request's signal: others may share this query.
     load: async () => (await loadPrincipalJson(context.database, claims)) ?? ABSENT,
   });
