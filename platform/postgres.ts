@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { LSN_MAX, LSN_ZERO, mustParseLsn, type Lsn } from '../domain/lsn.ts';
 import { MESSAGE_ORIGIN } from '../domain/change.ts';
+import { ClarinError } from '../domain/errors.ts';
 import type { Log } from './log.ts';
 import { compile, sql, type Sql } from './sql.ts';
 import { translateError } from './sqlstate.ts';
@@ -95,7 +96,7 @@ export function createDatabase(options: Options): Database {
 
   const withClient = async <T>(
     signal: AbortSignal | undefined,
-    work: (client: pg.PoolClient, shield: () => void) => Promise<T>,
+    work: (client: pg.PoolClient, hold: { shield: () => void; spoil: () => void }) => Promise<T>,
   ): Promise<T> => {
     signal?.throwIfAborted();
     const client = await pool.connect().catch((error: unknown) => {
@@ -104,24 +105,24 @@ export function createDatabase(options: Options): Database {
     const cancel = (): void => void cancelBackend(options.url, client);
     signal?.addEventListener('abort', cancel, { once: true });
     const shield = (): void => signal?.removeEventListener('abort', cancel);
-    let failure: Error | undefined;
+    let isSpoilt = false;
+    const spoil = (): void => void (isSpoilt = true);
     try {
-      return await work(client, shield);
+      return await work(client, { shield, spoil });
     } catch (error) {
-      failure = error instanceof Error ? error : new Error(String(error));
+      if (isBroken(error)) spoil();
       throw translateError(error);
     } finally {
       shield();
       // A cancellation under way could hit the statement of whoever gets the connection next: it is thrown away.
-      const isUnusable = signal?.aborted === true || (failure !== undefined && isBroken(failure));
-      client.release(isUnusable);
+      client.release(isSpoilt || signal?.aborted === true);
     }
   };
 
   return {
     query: (statement, { signal } = {}) => withClient(signal, (client) => run(client, statement)),
     transaction: (work, { origin, signal, readOnly } = {}) =>
-      withClient(signal, async (client, shield) => {
+      withClient(signal, async (client, { shield, spoil }) => {
         await client.query(readOnly ? 'begin isolation level repeatable read read only' : 'begin');
         try {
           if (origin) await run(client, announceOrigin(origin));
@@ -138,7 +139,7 @@ export function createDatabase(options: Options): Database {
           await client.query('commit');
           return { value, commitLsn: readOnly ? LSN_ZERO : await readInsertLsn(client) };
         } catch (error) {
-          await client.query('rollback').catch(() => undefined);
+          await client.query('rollback').catch(spoil);
           throw error;
         }
       }),
@@ -168,12 +169,14 @@ async function run(client: pg.PoolClient | pg.Client, statement: Sql): Promise<T
   return result.rows;
 }
 
-/** A connection is thrown away when its state is unknown: timeouts of the driver and broken sockets. */
-function isBroken(error: Error): boolean {
-  const message = error.message;
-  return (
-    /timeout|terminat|ECONN|EPIPE|closed|not queryable/i.test(message) || !('severity' in error)
-  );
+/**
+ * A connection is thrown away when its state is unknown: timeouts of the driver and broken sockets. A refusal of a
+ * command's own says nothing of the connection, unless it was made of such an error.
+ */
+function isBroken(error: unknown): boolean {
+  if (error instanceof ClarinError) return error.cause !== undefined && isBroken(error.cause);
+  if (!(error instanceof Error) || !('severity' in error)) return true;
+  return /timeout|terminat|ECONN|EPIPE|closed|not queryable/i.test(error.message);
 }
 
 /** Cancels what a connection runs, from another one, as libpq does. Best effort: the statement timeout is behind it. */

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ClarinError } from '../../domain/errors.ts';
 import { createLog } from '../../platform/log.ts';
 import { createDatabase, type Database } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
@@ -43,6 +44,16 @@ test('a connection that breaks between two statements of a transaction refuses i
   });
   await expect(refused).rejects.toMatchObject({ code: 'unavailable' });
   expect(await backendPid(database)).toBeGreaterThan(0);
+});
+
+test('a refused transaction keeps its connection: refusals are everyday, connections are dear', async () => {
+  const before = await backendPid(database);
+  const refused = database.transaction(async (tx) => {
+    await tx.query(sql`select 1 as one`);
+    throw new ClarinError('not_found', 'there is no such row');
+  });
+  await expect(refused).rejects.toMatchObject({ code: 'not_found' });
+  expect(await backendPid(database)).toBe(before);
 });
 
 test('a cancelled statement gives its connection to nobody else', async () => {
