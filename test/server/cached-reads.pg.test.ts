@@ -134,6 +134,14 @@ describe('reads through the cache', () => {
     expect((await get('/api/auth/me', {}, caller)).status).toBe(401);
   });
 
+  test('a write is judged by what is so now, whatever the cache still says', async () => {
+    const caller = { ...one, token: await api.tokenOf(one) };
+    expect((await get('/api/tags', {}, caller)).status).toBe(200);
+    await api.ask(caller, 'POST', '/api/auth/logout');
+    const late = await api.ask(caller, 'POST', '/api/tags', { body: { name: 'after the end' } });
+    expect(late.status).toBe(401);
+  });
+
   test('who has seen a commit is judged by what it lets them do', async () => {
     const caller = { ...one, token: await api.tokenOf(one, ['users']) };
     const { body } = await get('/api/auth/me', {}, caller);

@@ -1,8 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { PRINCIPALS } from '../../domain/cache-key.ts';
-import { FILL, READ } from '../../platform/cache/scripts.ts';
 import { sql } from '../../platform/sql.ts';
-import { startRedis, type TestRedis } from '../support/services.ts';
+import { eventually, startRedis, type TestRedis } from '../support/services.ts';
 import { openLiveCache } from './live-cache.ts';
 import {
   givePassword,
@@ -123,7 +121,7 @@ function expectAllDone(answers: Map<string, Answer>): void {
   }
 }
 
-test('no write touches Redis beyond reading who is asking, on any writing route there is', async () => {
+test('no write touches Redis, on any writing route there is', async () => {
   await openLiveCache(api.owner, redis.url, api.config.redisPrefix);
   const watcher = api.redis.duplicate({ lazyConnect: false, enableOfflineQueue: true });
   const monitor = await watcher.monitor();
@@ -135,7 +133,11 @@ test('no write touches Redis beyond reading who is asking, on any writing route 
   });
   await api.redis.ping();
   const answers = await writeEverything(1);
-  await api.redis.ping();
+  // On the same connection: once it is seen, so is everything before it.
+  await api.redis.ping('done');
+  await eventually(() => seen.some((words) => words.includes('done')), {
+    says: 'what the API sends is seen',
+  });
   monitor.disconnect();
   watcher.disconnect();
   expectAllDone(answers);
@@ -149,33 +151,8 @@ test('no write touches Redis beyond reading who is asking, on any writing route 
     .filter((route) => !route.startsWith('GET'));
   expect([...answers.keys()].toSorted()).toEqual(documented.toSorted());
 
-  const commands = seen.filter(([name]) => name?.toLowerCase() !== 'ping');
-  expect(commands.length).toBeGreaterThan(answers.size / 2);
-  const strange = commands.filter((words) => !isPrincipalRead(words));
-  expect(strange).toEqual([]);
+  expect(seen.filter(([name]) => name?.toLowerCase() !== 'ping')).toEqual([]);
 });
-
-/** The reader's two scripts on the principal's keys, and its look at the lease and position they are trusted by. */
-function isPrincipalRead([name = '', ...words]: readonly string[]): boolean {
-  const keys = words.filter((word) => word.startsWith(`${api.config.redisPrefix}:`));
-  if (/^evalsha$/i.test(name))
-    return words[0] === READ.sha || words[0] === FILL.sha ? keys.every(isPrincipalKey) : false;
-  // MONITOR shows a line break as two characters.
-  const source = words[0]?.replaceAll('\\n', '\n');
-  if (/^eval$/i.test(name))
-    return source === READ.source || source === FILL.source ? keys.every(isPrincipalKey) : false;
-  return (
-    /^(mget|get|sadd)$/i.test(name) &&
-    keys.length > 0 &&
-    keys.every((key) => key.includes(':{control}:'))
-  );
-}
-
-function isPrincipalKey(key: string): boolean {
-  return (
-    key.endsWith(':head') || key.endsWith(`:f:${PRINCIPALS}`) || key.endsWith(`:t:${PRINCIPALS}`)
-  );
-}
 
 test('every write works while Redis is away', async () => {
   await redis.stop();

@@ -1,21 +1,23 @@
 import cookie from '@fastify/cookie';
 import { PRINCIPALS } from '../../../domain/cache-key.ts';
 import { ClarinError } from '../../../domain/errors.ts';
-import type { Lsn } from '../../../domain/lsn.ts';
 import { may, type Principal } from '../../../domain/permission.ts';
-import { verifyAccessToken, type AccessClaims } from '../../../platform/access.ts';
+import { loadPrincipal, verifyAccessToken, type AccessClaims } from '../../../platform/access.ts';
 import type { Access, App, Context, Request } from '../context.ts';
 import { ABSENT, loadPrincipalJson } from '../rest/loaders.ts';
 import { readMinCommit } from '../rest/request-headers.ts';
 
 export const TOKEN_COOKIE = 'clarin_token';
 
+const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
+
 /** Verified tokens are remembered: checking a signature anew costs more than everything else of a cached read. */
 const REMEMBERED_TOKENS_MAX = 10_000;
 
 /**
  * Who calls, in three steps that end before a body is read: the token's signature (so that limits count per
- * session), then the session itself, by the cache, which the write-ahead log keeps true, then the permission.
+ * session), then the session itself, then the permission. Reads find the session by the cache, which the write-ahead
+ * log keeps true a moment later; a write is judged by Postgres, so that who was shut out changes nothing any more.
  */
 export async function registerAuth(app: App, context: Context): Promise<void> {
   await app.register(cookie);
@@ -42,9 +44,7 @@ export async function registerAuth(app: App, context: Context): Promise<void> {
     if (access === 'public') return;
     if (request.isCookieAuthenticated) assertSameOrigin(request, context.config.allowedOrigins);
     const principal =
-      request.claims === null
-        ? undefined
-        : await readPrincipal(context, request.claims, readMinCommit(request));
+      request.claims === null ? undefined : await readPrincipal(context, request, request.claims);
     if (!principal)
       throw new ClarinError('unauthenticated', 'there is no valid token, or its session is over');
     request.principal = principal;
@@ -72,15 +72,17 @@ export function assertAccess(access: Access, principal: Principal): void {
 
 async function readPrincipal(
   context: Context,
+  request: Request,
   claims: AccessClaims,
-  minCommit: Lsn | undefined,
 ): Promise<Principal | undefined> {
+  if (!SAFE_METHODS.has(request.method))
+    return loadPrincipal(context.database, claims, request.cancel);
   const { body } = await context.cache.readThrough({
     accountId: claims.accountId,
     family: PRINCIPALS,
     field: String(claims.sessionId),
     // Who has seen a commit that changes what they may do is judged by it.
-    minCommit,
+    minCommit: readMinCommit(request),
     // Not the request's signal: others may share this query.
     load: async () => (await loadPrincipalJson(context.database, claims)) ?? ABSENT,
   });
@@ -116,8 +118,6 @@ function rememberingVerifier(context: Context): (token: string) => Promise<Acces
     }
   };
 }
-
-const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /**
  * A browser sends cookies with requests that other sites make. A write that is authenticated by one must come from
