@@ -102,6 +102,10 @@ export const TOMBSTONE_SECONDS = 120;
 export const FAMILY_SECONDS = 3_600;
 /** Entries a family holds; one more drops the family first. */
 export const FAMILY_ENTRIES_MAX = 2_000;
+/** Bytes of its entries; one more drops the family first. */
+export const FAMILY_BYTES_MAX = 8 * 1024 * 1024;
+/** Field of a family that counts its bytes; no entry's name begins with it. */
+export const BYTES_FIELD = '#bytes';
 /** A larger body is not cached. */
 export const ENTRY_BYTES_MAX = 512 * 1024;
 /** Readers stop trusting the cache this long after the last heartbeat that came back was sent. */

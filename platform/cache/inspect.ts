@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { accountKeys, controlKeys, type Keyspace } from '../../domain/cache-key.ts';
+import { accountKeys, BYTES_FIELD, controlKeys, type Keyspace } from '../../domain/cache-key.ts';
 import { reachable } from './control.ts';
 
 /** Looks at entries for `clarin verify` and the sampler: by known names, never by scanning the keyspace. */
@@ -34,7 +34,8 @@ export class CacheInspector {
 
   /** Fields of a family; bounded by FAMILY_ENTRIES_MAX. */
   async readFields(accountId: number, epoch: string, family: string): Promise<string[]> {
-    return reachable(this.#redis.hkeys(accountKeys(this.#space, accountId, epoch).family(family)));
+    const key = accountKeys(this.#space, accountId, epoch).family(family);
+    return (await reachable(this.#redis.hkeys(key))).filter(isEntry);
   }
 
   /** At most `count` fields, chosen at random. */
@@ -45,7 +46,7 @@ export class CacheInspector {
     count: number,
   ): Promise<string[]> {
     const key = accountKeys(this.#space, accountId, epoch).family(family);
-    return (await reachable(this.#redis.hrandfield(key, count))) as string[];
+    return ((await reachable(this.#redis.hrandfield(key, count))) as string[]).filter(isEntry);
   }
 
   async readEntry(
@@ -57,4 +58,8 @@ export class CacheInspector {
     const key = accountKeys(this.#space, accountId, epoch).family(family);
     return (await reachable(this.#redis.hget(key, field))) ?? undefined;
   }
+}
+
+function isEntry(field: string): boolean {
+  return field !== BYTES_FIELD;
 }

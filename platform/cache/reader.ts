@@ -3,6 +3,7 @@ import {
   accountKeys,
   controlKeys,
   ENTRY_BYTES_MAX,
+  FAMILY_BYTES_MAX,
   FAMILY_ENTRIES_MAX,
   FAMILY_SECONDS,
   TOMBSTONE_SECONDS,
@@ -17,6 +18,12 @@ import { FILL, READ, runScript } from './scripts.ts';
 
 /** After Redis failed to answer, reads go straight to Postgres for this long before the next one tries again. */
 const SUSPECT_MS = 1_000;
+/**
+ * A full Redis refuses the replicator's writes too, and the feed would stand: readers store nothing any more when it is
+ * this full, asked at most once in this time.
+ */
+const FULL_RATIO = 0.8;
+const FULLNESS_EVERY_MS = 1_000;
 
 export type CacheStatus = 'hit' | 'miss' | 'bypass';
 export type CachedBody = { body: string; status: CacheStatus; cursor: Cursor | undefined };
@@ -60,6 +67,8 @@ export class CacheReader {
   #epoch = '';
   #lastPosition: Cursor | undefined;
   #suspectUntilMs = 0;
+  #isFull = false;
+  #fullnessAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: {
     redis: Redis;
@@ -215,9 +224,22 @@ export class CacheReader {
     return body;
   }
 
+  /** Without a maxmemory Redis is never full: the machine is then. */
+  async #isRedisFull(): Promise<boolean> {
+    if (this.#now() < this.#fullnessAtMs + FULLNESS_EVERY_MS) return this.#isFull;
+    this.#fullnessAtMs = this.#now();
+    const info = await this.#redis.info('memory');
+    const read = (name: string): number =>
+      Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(info)?.[1]);
+    const limit = read('maxmemory');
+    this.#isFull = limit > 0 && read('used_memory') > FULL_RATIO * limit;
+    return this.#isFull;
+  }
+
   async #fill(place: Place, look: Look, epoch: string, body: string): Promise<string> {
     if (epoch !== this.#epoch) return 'epoch';
     if (Buffer.byteLength(body) > ENTRY_BYTES_MAX) return 'size';
+    if (await this.#isRedisFull()) return 'full';
     const keys = accountKeys(this.#space, place.accountId, epoch);
     const answer = await runScript(
       this.#redis,
@@ -230,6 +252,7 @@ export class CacheReader {
         look.atMs,
         (TOMBSTONE_SECONDS * 1_000) / 2,
         FAMILY_ENTRIES_MAX,
+        FAMILY_BYTES_MAX,
         FAMILY_SECONDS,
       ],
     );

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
+import { BYTES_FIELD } from '../../domain/cache-key.ts';
 
 /**
  * The atomic steps of the cache protocol: readers' half and replicator's half side by side, because each is only
@@ -101,7 +102,8 @@ return {w, false, string.format('%d', now[1] * 1000 + math.floor(now[2] / 1000))
  * Stores a value read from Postgres with a snapshot taken after READ answered, unless something it depends on has
  * been touched by a commit newer than the watermark of that answer, or so long ago that a tombstone may be gone.
  * KEYS family, tombstone of the family. ARGV field, value, watermark, clock of the miss in ms, age limit in ms,
- * entries at most, family's seconds. Answers 'stored', 'fenced' or 'old'.
+ * entries at most, bytes at most, family's seconds. Answers 'stored', 'fenced' or 'old'. Deleted entries stay in the
+ * count of bytes: the bound holds, the family only starts again sooner.
  */
 export const FILL = script(`
 local now = redis.call('TIME')
@@ -110,9 +112,13 @@ local whole = redis.call('GET', KEYS[2])
 if whole and whole > ARGV[3] then return 'fenced' end
 local one = redis.call('GET', KEYS[2] .. '/' .. ARGV[1])
 if one and one > ARGV[3] then return 'fenced' end
-if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[6]) then redis.call('UNLINK', KEYS[1]) end
+local bytes = redis.call('HINCRBY', KEYS[1], '${BYTES_FIELD}', #ARGV[2])
+if bytes > tonumber(ARGV[7]) or redis.call('HLEN', KEYS[1]) > tonumber(ARGV[6]) then
+  redis.call('UNLINK', KEYS[1])
+  redis.call('HSET', KEYS[1], '${BYTES_FIELD}', #ARGV[2])
+end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-if redis.call('TTL', KEYS[1]) < 0 then redis.call('EXPIRE', KEYS[1], ARGV[7]) end
+if redis.call('TTL', KEYS[1]) < 0 then redis.call('EXPIRE', KEYS[1], ARGV[8]) end
 return 'stored'
 `);
 

@@ -1,23 +1,59 @@
 import { describe, expect, it } from 'vitest';
-import { ENTRY_BYTES_MAX, FAMILY_ENTRIES_MAX } from '../../../domain/cache-key.ts';
+import {
+  ENTRY_BYTES_MAX,
+  FAMILY_BYTES_MAX,
+  FAMILY_ENTRIES_MAX,
+} from '../../../domain/cache-key.ts';
 import type { AccountCommit } from '../../../domain/change.ts';
 import { AccountLog, HistoryTrimmedError } from '../../../platform/cache/account-log.ts';
+import { CacheInspector } from '../../../platform/cache/inspect.ts';
 import { CacheWriter } from '../../../platform/cache/writer.ts';
-import { answer, cacheFixture, PLACE } from './fixture.ts';
+import { answer, cacheFixture, PLACE, share } from './fixture.ts';
 import { commitOf, keysOf, lsn } from './world.ts';
 
 const cache = cacheFixture();
 
 describe('bounds', () => {
-  it('[C18] a family starts again when it is full, and a large body is not stored', async () => {
-    const key = keysOf(cache.world, 1, cache.mandate.epoch.id).family('leads.row');
+  const fieldsOf = () =>
+    new CacheInspector(cache.world).readFields(1, cache.mandate.epoch.id, 'leads.row');
+
+  it('[C18] a large body is not stored', async () => {
     await cache.reader.readThrough({ ...PLACE, load: answer('x'.repeat(ENTRY_BYTES_MAX + 1)) });
-    expect(await cache.world.redis.hlen(key)).toBe(0);
+    expect(await fieldsOf()).toEqual([]);
+  });
+
+  it('[C18] a family starts again when it has as many entries as it may', async () => {
+    const key = keysOf(cache.world, 1, cache.mandate.epoch.id).family('leads.row');
     const fields = Array.from({ length: FAMILY_ENTRIES_MAX }, (_, i) => [`f${i}`, 'x']).flat();
     await cache.world.redis.hset(key, ...fields);
     await cache.reader.readThrough({ ...PLACE, load: answer('x') });
-    expect(await cache.world.redis.hlen(key)).toBe(1);
+    expect(await fieldsOf()).toEqual(['5']);
     expect(await cache.world.redis.ttl(key)).toBeGreaterThan(0);
+  });
+
+  it('[C18] a family starts again when it has as many bytes as it may', async () => {
+    const body = 'x'.repeat(ENTRY_BYTES_MAX);
+    const held = FAMILY_BYTES_MAX / ENTRY_BYTES_MAX;
+    for (let id = 0; id < held; id++) {
+      await cache.reader.readThrough({ ...PLACE, field: String(id), load: answer(body) });
+    }
+    expect((await fieldsOf()).length).toBe(held);
+    await cache.reader.readThrough({ ...PLACE, field: 'one more', load: answer('x') });
+    expect(await fieldsOf()).toEqual(['one more']);
+  });
+
+  it('[C18] readers leave the rest of an almost full Redis to the replicator', async () => {
+    const { redis } = cache.world;
+    const used = Number(/used_memory:(\d+)/.exec(await redis.info('memory'))?.[1]);
+    await redis.config('SET', 'maxmemory', String(Math.floor(used * 1.1)));
+    try {
+      const reader = await cache.world.reader();
+      await reader.readThrough({ ...PLACE, load: answer('x') });
+      expect(await fieldsOf()).toEqual([]);
+      await cache.apply(share(110));
+    } finally {
+      await redis.config('SET', 'maxmemory', '0');
+    }
   });
 
   it('[C18] the log is cut at whole commits when it exceeds its budget', async () => {

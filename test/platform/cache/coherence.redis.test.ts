@@ -186,7 +186,7 @@ class Schedule {
     const done = held.then(async () => {
       const [late, , atMs] = (await look()) as [string, string | null, string];
       const watermark = late === '' ? lsnToHex(this.#mandate.epoch.base) : late;
-      const args = [PLACE.field, snapshot, watermark, atMs ?? '0', 60_000, 100, 60];
+      const args = [PLACE.field, snapshot, watermark, atMs ?? '0', 60_000, 100, 1e6, 60];
       if (atMs)
         await runScript(
           this.#world.redis,

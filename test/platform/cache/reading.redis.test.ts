@@ -46,7 +46,7 @@ describe('reading and filling', () => {
     const keys = keysOf(cache.world, 1, cache.mandate.epoch.id);
     const fill = async (ageMs: number): Promise<unknown> => {
       const atMs = (await cache.world.control.redisTimeMs()) - ageMs;
-      const args = ['5', 'body', lsnToHex(cache.mandate.epoch.base), atMs, 60_000, 10, 60];
+      const args = ['5', 'body', lsnToHex(cache.mandate.epoch.base), atMs, 60_000, 10, 1e6, 60];
       return runScript(
         cache.world.redis,
         FILL,
