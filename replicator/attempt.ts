@@ -21,6 +21,8 @@ export type AttemptContext = {
   readonly url: string;
   readonly slot: string;
   readonly publication: string;
+  /** Digest of the publication that the epoch stands for. */
+  readonly published: string;
   readonly db: Queries;
   readonly control: ControlStore;
   readonly writer: CacheWriter;
@@ -142,6 +144,7 @@ function pipelineOptions(
     log,
     seams,
     deliver: (commits, position) => hub.deliver(commits, position),
+    ownsHeartbeat: (returned) => heartbeat.owns(returned),
     onHeartbeat: async (returned, position) => {
       await heartbeat.returned(returned);
       hub.heartbeat(position);
