@@ -4,6 +4,7 @@ import type { CacheWriter } from '../platform/cache/writer.ts';
 import type { Log } from '../platform/log.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { Queries } from '../platform/postgres.ts';
+import { sql } from '../platform/sql.ts';
 import { Acker } from './acker.ts';
 import { Decoder } from './decode.ts';
 import type { Hub } from './feed/hub.ts';
@@ -150,9 +151,12 @@ function pipelineOptions(
       hub.heartbeat(position);
     },
     sendStatus: () => stream.sendStatus(),
-    everyone: async () => [
-      ...new Set([...(await control.readAccounts(mandate.epoch)), ...hub.accounts()]),
-    ],
+    everyone: async () => {
+      // Those of Redis and of the feed may be gone from the table; of the others somebody may hold a cursor.
+      const rows = await context.db.query(sql`select id from public.accounts`);
+      const listed = await control.readAccounts(mandate.epoch);
+      return [...new Set([...rows.map((row) => Number(row['id'])), ...listed, ...hub.accounts()])];
+    },
   };
 }
 
