@@ -42,6 +42,9 @@ export const TRANSACTION_LIMITS: TransactionLimits = {
   bytesMax: TRANSACTION_BYTES_MAX,
 };
 
+/** Signals of one transaction; they are ephemeral, so what is beyond is lost. */
+const SIGNALS_MAX = 1_000;
+
 /** What an encoded change weighs beside its texts. */
 const CHANGE_OVERHEAD_BYTES = 160;
 
@@ -64,6 +67,7 @@ export class TransactionBuilder {
   #changesCount = 0;
   #bytes = 0;
   #bulkCount = 0;
+  #signalsCount = 0;
   #origin: string | undefined;
   #heartbeat: Heartbeat | undefined;
 
@@ -112,9 +116,13 @@ export class TransactionBuilder {
     for (const share of this.#shares.values()) appendTruncate(share, change);
   }
 
-  signal({ accountId, json }: Signal): void {
+  /** False when there are too many of them. */
+  signal({ accountId, json }: Signal): boolean {
+    if (this.#signalsCount >= SIGNALS_MAX) return false;
+    this.#signalsCount++;
     this.#share(accountId).signals.push(json);
     this.#bytes += json.length;
+    return true;
   }
 
   origin(json: string): void {
