@@ -66,6 +66,8 @@ export class TransactionBuilder {
   readonly #truncates: EncodedChange[] = [];
   #changesCount = 0;
   #bytes = 0;
+  /** Above it the largest groups become markers. */
+  #shrinkAboveBytes: number;
   #bulkCount = 0;
   #signalsCount = 0;
   #origin: string | undefined;
@@ -74,6 +76,7 @@ export class TransactionBuilder {
   constructor(xid: number, limits: TransactionLimits) {
     this.xid = xid;
     this.#limits = limits;
+    this.#shrinkAboveBytes = limits.bytesMax;
   }
 
   /** Groups that became a marker so far. */
@@ -100,7 +103,7 @@ export class TransactionBuilder {
     group.bytes += bytes;
     this.#bytes += bytes;
     if (group.count > this.#limits.changesMax) this.#makeBulk(share, change.table, group);
-    else if (this.#bytes > this.#limits.bytesMax) this.#shrink();
+    else if (this.#bytes > this.#shrinkAboveBytes) this.#shrink();
   }
 
   /** Turns a group into a marker whatever its size. */
@@ -180,8 +183,16 @@ export class TransactionBuilder {
     this.#bulkCount++;
   }
 
-  /** Largest groups first, down to half of the bound, so that this runs seldom. */
+  /**
+   * Largest groups first, down to half of the bound, so that this runs seldom. What is left of very many accounts is small
+   * groups and markers, which nothing makes smaller: it is looked at again when there is twice as much of it.
+   */
   #shrink(): void {
+    this.#shrinkGroups();
+    this.#shrinkAboveBytes = Math.max(this.#limits.bytesMax, this.#bytes * 2);
+  }
+
+  #shrinkGroups(): void {
     const groups = [...this.#shares.values()].flatMap((share) =>
       [...share.groups].map(([table, group]) => ({ share, table, group })),
     );
