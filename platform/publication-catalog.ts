@@ -83,6 +83,22 @@ export async function readPublication(
   };
 }
 
+/**
+ * Moves whenever the publication is altered, also when it was put back since: what was written meanwhile was not streamed.
+ * By the transactions that wrote its catalog rows, so it costs nothing and forgets nothing. Empty when there is none.
+ */
+export async function readPublicationVersion(db: Queries, name: string): Promise<string> {
+  const [row] = await db.query(sql`
+    select publication.oid || ':' || publication.xmin || ' ' || coalesce((
+        select string_agg(member.oid || ':' || member.xmin, ' ' order by member.oid)
+        from pg_publication_rel as member
+        where member.prpubid = publication.oid
+      ), '') as version
+    from pg_publication as publication
+    where publication.pubname = ${name}`);
+  return row?.['version'] ?? '';
+}
+
 const IDENTITY_KINDS = { d: 'default', n: 'nothing', f: 'full', i: 'index' } as const;
 
 /** Tables of schema public by name; those that do not exist are absent. */

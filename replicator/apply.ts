@@ -21,7 +21,8 @@ export async function commitsOf(
 ): Promise<AccountCommit[]> {
   const commits: AccountCommit[] = [];
   for (const transaction of transactions) {
-    commits.push(...transaction.commits);
+    // One by one: a spread of as many as there may be accounts does not fit the stack.
+    for (const commit of transaction.commits) commits.push(commit);
     if (transaction.truncates.length === 0) continue;
     const touched = new Set(transaction.commits.map((commit) => commit.accountId));
     const { lsn, xid, at, truncates } = transaction;

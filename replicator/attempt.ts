@@ -4,6 +4,7 @@ import type { CacheWriter } from '../platform/cache/writer.ts';
 import type { Log } from '../platform/log.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import type { Queries } from '../platform/postgres.ts';
+import { sql } from '../platform/sql.ts';
 import { Acker } from './acker.ts';
 import { Decoder } from './decode.ts';
 import type { Hub } from './feed/hub.ts';
@@ -21,6 +22,8 @@ export type AttemptContext = {
   readonly url: string;
   readonly slot: string;
   readonly publication: string;
+  /** Digest of the publication that the epoch stands for. */
+  readonly published: string;
   readonly db: Queries;
   readonly control: ControlStore;
   readonly writer: CacheWriter;
@@ -142,14 +145,18 @@ function pipelineOptions(
     log,
     seams,
     deliver: (commits, position) => hub.deliver(commits, position),
+    ownsHeartbeat: (returned) => heartbeat.owns(returned),
     onHeartbeat: async (returned, position) => {
       await heartbeat.returned(returned);
       hub.heartbeat(position);
     },
     sendStatus: () => stream.sendStatus(),
-    everyone: async () => [
-      ...new Set([...(await control.readAccounts(mandate.epoch)), ...hub.accounts()]),
-    ],
+    everyone: async () => {
+      // Those of Redis and of the feed may be gone from the table; of the others somebody may hold a cursor.
+      const rows = await context.db.query(sql`select id from public.accounts`);
+      const listed = await control.readAccounts(mandate.epoch);
+      return [...new Set([...rows.map((row) => Number(row['id'])), ...listed, ...hub.accounts()])];
+    },
   };
 }
 

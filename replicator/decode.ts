@@ -216,8 +216,7 @@ export class Decoder {
       }
       case MESSAGE_SIGNAL: {
         const signal = parseSignal(content);
-        if (signal) builder.signal(signal);
-        return signal !== undefined;
+        return signal !== undefined && builder.signal(signal);
       }
       case MESSAGE_HEARTBEAT: {
         const heartbeat = parseHeartbeat(content);

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { MESSAGE_HEARTBEAT } from '../domain/change.ts';
 import { ClarinError } from '../domain/errors.ts';
 import { sleep } from '../platform/backoff.ts';
@@ -7,6 +8,8 @@ import type { Metrics } from '../platform/metrics.ts';
 import type { Queries } from '../platform/postgres.ts';
 import { sql } from '../platform/sql.ts';
 import { formatHeartbeat, type Heartbeat } from './logical-message.ts';
+import { assertStillPublished } from './prepare.ts';
+import { isFatal } from './retry.ts';
 
 /** Between heartbeats. */
 const HEARTBEAT_EVERY_MS = 1_000;
@@ -15,6 +18,9 @@ type Options = {
   readonly db: Queries;
   readonly control: ControlStore;
   readonly mandate: Mandate;
+  readonly publication: string;
+  /** Digest of the publication that the epoch stands for. */
+  readonly published: string;
   readonly metrics: Metrics;
   readonly log: Log;
 };
@@ -25,6 +31,8 @@ type Options = {
  */
 export class HeartbeatLoop {
   readonly #options: Options;
+  /** Anybody may write such a message: only those that name this are ours. */
+  readonly #token = randomBytes(12).toString('hex');
   #sequence = 0;
   #emittedAtMs: number | undefined;
   #returnedSentMs: number | undefined;
@@ -45,7 +53,7 @@ export class HeartbeatLoop {
 
   /**
    * Emits until the signal. What cannot be emitted (Postgres or Redis away) is left out: the lease runs out by itself.
-   * @throws the signal's reason.
+   * @throws the signal's reason; ClarinError when the publication is not what it was.
    */
   async run(signal: AbortSignal): Promise<never> {
     const { log } = this.#options;
@@ -57,6 +65,7 @@ export class HeartbeatLoop {
         wasFailing = false;
       } catch (error) {
         signal.throwIfAborted();
+        if (isFatal(error) || isMandateOver(error)) throw error;
         if (!wasFailing) log.warn({ error }, 'a heartbeat cannot be sent');
         wasFailing = true;
       }
@@ -65,10 +74,12 @@ export class HeartbeatLoop {
   }
 
   async #emit(signal: AbortSignal): Promise<void> {
-    const { db, control, mandate } = this.#options;
+    const { db, control, mandate, published } = this.#options;
+    await assertStillPublished(this.#options, published);
     const sentMs = Date.now();
     const redisMs = await control.redisTimeMs();
     const text = formatHeartbeat({
+      token: this.#token,
       term: mandate.term,
       sequence: ++this.#sequence,
       redisMs,
@@ -83,13 +94,16 @@ export class HeartbeatLoop {
     this.#emittedAtMs = sentMs;
   }
 
-  /** A heartbeat has come back and everything before it is applied. Those of older leaders vouch just as well. */
+  /** False for one of another attempt or leader, and for a forged one. */
+  owns(heartbeat: Heartbeat): boolean {
+    return heartbeat.token === this.#token;
+  }
+
+  /** A heartbeat of ours has come back and everything before it is applied. */
   async returned(heartbeat: Heartbeat): Promise<void> {
     const { control, mandate, metrics } = this.#options;
-    if (heartbeat.term === mandate.term) {
-      this.#returnedSentMs = heartbeat.sentMs;
-      metrics.roundTripLagSeconds.set(Math.max(0, Date.now() - heartbeat.sentMs) / 1_000);
-    }
+    this.#returnedSentMs = heartbeat.sentMs;
+    metrics.roundTripLagSeconds.set(Math.max(0, Date.now() - heartbeat.sentMs) / 1_000);
     try {
       await control.renewLease({ ...mandate, sentAtMs: heartbeat.redisMs });
     } catch (error) {

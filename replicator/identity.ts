@@ -4,10 +4,20 @@ import { publishedColumns, type Entity } from '../domain/entity.ts';
 import { ClarinError } from '../domain/errors.ts';
 import { ENTITIES } from '../domain/registry.ts';
 import type { EpochIdentity } from '../platform/cache/types.ts';
+import type { Queries } from '../platform/postgres.ts';
+import { readPublicationVersion } from '../platform/publication-catalog.ts';
 import { translateError } from '../platform/sqlstate.ts';
 
-/** Digest of what is published and of the form it takes: a cache or a log of another form is not read. */
-function publicationDigest(publication: string, entities: readonly Entity[] = ENTITIES): string {
+/**
+ * Digest of what is published, of the form it takes, and of when it was last altered: a cache or a log of another form is
+ * not read, and one that may lack what was not published for a while is not either.
+ */
+export async function readPublicationDigest(
+  db: Queries,
+  publication: string,
+  entities: readonly Entity[] = ENTITIES,
+): Promise<string> {
+  const version = await readPublicationVersion(db, publication);
   const tables = entities.map((entity) => [
     entity.table,
     publishedColumns(entity).map((name) => [
@@ -19,7 +29,7 @@ function publicationDigest(publication: string, entities: readonly Entity[] = EN
     entity.feedFilters,
   ]);
   return createHash('sha256')
-    .update(JSON.stringify([publication, tables]))
+    .update(JSON.stringify([publication, version, tables]))
     .digest('hex')
     .slice(0, 16);
 }
@@ -32,6 +42,7 @@ function publicationDigest(publication: string, entities: readonly Entity[] = EN
 export async function readIdentity(options: {
   url: string;
   slot: string;
+  /** Digest. */
   publication: string;
 }): Promise<EpochIdentity> {
   const client = new pg.Client({
@@ -53,7 +64,7 @@ export async function readIdentity(options: {
       systemId: row.systemid,
       timeline: Number(row.timeline),
       slot: options.slot,
-      publication: publicationDigest(options.publication),
+      publication: options.publication,
     };
   } catch (error) {
     throw translateError(error);

@@ -14,7 +14,7 @@ const ATTEMPT_RETRY = { minMs: 100, maxMs: 5_000 };
 const GOOD_ATTEMPT_MS = 10_000;
 const BEAT_EVERY_MS = 1_000;
 
-export type LeaderContext = Omit<AttemptContext, 'writer'> &
+export type LeaderContext = Omit<AttemptContext, 'writer' | 'published'> &
   PrepareContext & {
     /** A connection of the writer's own: one large batch may take longer than anything else ever may. */
     readonly writerRedis: Redis;
@@ -133,11 +133,11 @@ export class LeaderLoop {
     for (let failures = 0; ; failures++) {
       const startedAtMs = Date.now();
       try {
-        const { epoch, position } = await prepareEpoch(this.#context, term, signal);
+        const { epoch, position, published } = await prepareEpoch(this.#context, term, signal);
         hub.openEpoch(epoch, position);
         this.#trouble = undefined;
         await runAttempt(
-          { ...this.#context, writer },
+          { ...this.#context, writer, published },
           { term, epoch },
           (view) => (this.#view = view),
           signal,

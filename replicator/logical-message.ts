@@ -9,6 +9,8 @@ const ORIGIN_CHARACTERS_MAX = 2_048;
 const SIGNAL_CHARACTERS_MAX = 4_096;
 
 export type Heartbeat = {
+  /** Random, one per attempt of a leader: nobody else's vouches for anything. */
+  readonly token: string;
   readonly term: number;
   readonly sequence: number;
   /** Redis' clock when it was emitted: the lease is reckoned from it. */
@@ -28,21 +30,22 @@ export type WasMessage = {
 export type Signal = { readonly accountId: number; readonly json: string };
 
 const heartbeat = z.object({
+  token: z.string().max(64),
   term: z.int().nonnegative(),
   sequence: z.int().nonnegative(),
   redis_ms: z.number(),
   sent_ms: z.number(),
 });
 
-export function formatHeartbeat({ term, sequence, redisMs, sentMs }: Heartbeat): string {
-  return JSON.stringify({ term, sequence, redis_ms: redisMs, sent_ms: sentMs });
+export function formatHeartbeat({ token, term, sequence, redisMs, sentMs }: Heartbeat): string {
+  return JSON.stringify({ token, term, sequence, redis_ms: redisMs, sent_ms: sentMs });
 }
 
 export function parseHeartbeat(text: string): Heartbeat | undefined {
   const parsed = heartbeat.safeParse(parseObject(text));
   if (!parsed.success) return undefined;
-  const { term, sequence, redis_ms: redisMs, sent_ms: sentMs } = parsed.data;
-  return { term, sequence, redisMs, sentMs };
+  const { token, term, sequence, redis_ms: redisMs, sent_ms: sentMs } = parsed.data;
+  return { token, term, sequence, redisMs, sentMs };
 }
 
 /** The text itself, when it is a JSON object of bounded size: it goes to browsers as it is. */

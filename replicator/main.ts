@@ -21,8 +21,10 @@ import { assertNoDrift } from './prepare.ts';
 import type { UnsafeSeams } from './seams.ts';
 import { VisibilityGate } from './visibility-gate.ts';
 
-/** Beside heartbeat, gate and slot monitor the feed asks who may listen. */
-const POOL_MAX = 8;
+/** Heartbeat, gate, slot monitor and what prepares an epoch. */
+const POOL_MAX = 4;
+/** The feed asks who may listen: thousands at once after a restart, and nothing else may wait behind them. */
+const FEED_POOL_MAX = 6;
 const AGE_EVERY_MS = 1_000;
 /** For one account's share of a batch: up to TRANSACTION_BYTES_MAX over a slow network. */
 const APPLY_TIMEOUT_MS = 10_000;
@@ -57,6 +59,13 @@ export async function startReplicator(
     statementTimeoutMs: config.statementTimeoutMs,
     log,
   });
+  const feedDb = createDatabase({
+    url: config.replicationDatabaseUrl,
+    applicationName: 'clarin feed',
+    max: FEED_POOL_MAX,
+    statementTimeoutMs: config.statementTimeoutMs,
+    log,
+  });
   const redis = createRedis({ url: config.redisUrl, name: 'clarin-replicator', log });
   const writerRedis = createRedis({
     url: config.redisUrl,
@@ -79,6 +88,7 @@ export async function startReplicator(
       options,
       metrics,
       db,
+      feedDb,
       redis,
       writerRedis,
       database,
@@ -86,7 +96,7 @@ export async function startReplicator(
   } catch (error) {
     redis.disconnect();
     writerRedis.disconnect();
-    await db.close();
+    await Promise.all([db.close(), feedDb.close()]);
     throw error;
   }
 }
@@ -98,13 +108,15 @@ type Assembly = {
   readonly options: ReplicatorOptions;
   readonly metrics: Metrics;
   readonly db: Database;
+  readonly feedDb: Database;
   readonly redis: Redis;
   readonly writerRedis: Redis;
   readonly database: string;
 };
 
 async function assemble(assembly: Assembly): Promise<RunningReplicator> {
-  const { config, log, signal, options, metrics, db, redis, writerRedis, database } = assembly;
+  const { config, log, signal, options, metrics, db, feedDb, redis, writerRedis, database } =
+    assembly;
   const space = { prefix: config.redisPrefix };
   const stopping = new AbortController();
   const bounded = AbortSignal.any([signal, stopping.signal]);
@@ -141,7 +153,7 @@ async function assemble(assembly: Assembly): Promise<RunningReplicator> {
     host: config.host,
     port: config.feedPort,
     hub,
-    database: db,
+    database: feedDb,
     accountLog: new AccountLog({ redis, space }),
     secret: config.secret,
     log: log.child({ component: 'feed' }),
@@ -164,7 +176,7 @@ async function assemble(assembly: Assembly): Promise<RunningReplicator> {
     await feed.stop();
     redis.disconnect();
     writerRedis.disconnect();
-    await db.close();
+    await Promise.all([db.close(), feedDb.close()]);
   };
   return { feedPort: feed.port, metrics, health, stop: () => (stopped ??= stop()) };
 }

@@ -55,8 +55,15 @@ export type LogicalMessage = {
   /** Where the message's own record starts. */
   readonly lsn: Lsn;
   readonly prefix: string;
+  /** Empty where it is larger than CONTENT_BYTES_MAX. */
   readonly content: string;
 };
+
+/**
+ * Anybody may emit messages of up to a gigabyte, which no string holds: one that threw here would come again for ever.
+ * Ours are a few KiB at most.
+ */
+export const CONTENT_BYTES_MAX = 64 * 1024;
 
 /**
  * Where the values of a row are. It points into the buffer of the frame, which the socket layer writes over later:
@@ -124,11 +131,6 @@ class ByteReader {
 
   lsn(): Lsn {
     return toLsn(this.buffer.readBigUInt64BE(this.take(8)));
-  }
-
-  text(length: number): string {
-    const start = this.take(length);
-    return this.buffer.toString('utf8', start, start + length);
   }
 
   /** A string that ends with a zero byte. */
@@ -263,5 +265,9 @@ function readLogicalMessage(reader: ByteReader): LogicalMessage {
   const isTransactional = (reader.byte() & 1) === 1;
   const lsn = reader.lsn();
   const prefix = reader.cstring();
-  return { type: 'message', isTransactional, lsn, prefix, content: reader.text(reader.uint32()) };
+  const length = reader.uint32();
+  const start = reader.take(length);
+  const content =
+    length > CONTENT_BYTES_MAX ? '' : reader.buffer.toString('utf8', start, start + length);
+  return { type: 'message', isTransactional, lsn, prefix, content };
 }

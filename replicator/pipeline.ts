@@ -25,7 +25,9 @@ export type PipelineOptions = {
   readonly acker: Acker;
   /** Hands over to the feed what has been applied: synchronous, in commit order. */
   readonly deliver: (commits: readonly AccountCommit[], position: Lsn) => void;
-  /** A heartbeat has come all the way. */
+  /** False for a heartbeat that somebody else wrote: it says nothing. */
+  readonly ownsHeartbeat: (heartbeat: Heartbeat) => boolean;
+  /** A heartbeat of ours has come all the way. */
   readonly onHeartbeat: (heartbeat: Heartbeat, position: Lsn) => Promise<void>;
   /** Tells Postgres what the acker holds. */
   readonly sendStatus: () => void;
@@ -110,14 +112,17 @@ async function returnHeartbeats(
   options: PipelineOptions,
   { transactions, position }: Batch,
 ): Promise<void> {
-  const last = newestHeartbeat(transactions);
+  const last = newestHeartbeat(transactions, options.ownsHeartbeat);
   if (last) await options.onHeartbeat(last, position);
 }
 
-function newestHeartbeat(transactions: readonly DecodedTransaction[]): Heartbeat | undefined {
+function newestHeartbeat(
+  transactions: readonly DecodedTransaction[],
+  isOurs: (heartbeat: Heartbeat) => boolean,
+): Heartbeat | undefined {
   for (let i = transactions.length - 1; i >= 0; i--) {
     const heartbeat = transactions[i]?.heartbeat;
-    if (heartbeat) return heartbeat;
+    if (heartbeat && isOurs(heartbeat)) return heartbeat;
   }
   return undefined;
 }

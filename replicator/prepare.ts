@@ -6,7 +6,7 @@ import type { Metrics } from '../platform/metrics.ts';
 import { readPublicationDrift } from '../platform/publication.ts';
 import { readSlot } from '../platform/replication-slot.ts';
 import { baseOf, judgeEpoch, type EpochReason, type SlotFacts } from './epoch.ts';
-import { readIdentity } from './identity.ts';
+import { readIdentity, readPublicationDigest } from './identity.ts';
 import {
   assertSlotIsOurs,
   createSlot,
@@ -24,8 +24,15 @@ export type PrepareContext = SlotContext & {
   readonly metrics: Metrics;
 };
 
-/** What a stream starts from: the epoch in force, and the position from which the feed may serve. */
-export type Prepared = { readonly epoch: Epoch; readonly position: Lsn };
+/**
+ * What a stream starts from: the epoch in force, the position from which the feed may serve, and the digest of the
+ * publication that the epoch stands for.
+ */
+export type Prepared = {
+  readonly epoch: Epoch;
+  readonly position: Lsn;
+  readonly published: string;
+};
 
 /**
  * Everything between winning the leadership and reading the stream, in this order: whoever still reads the slot is ended
@@ -39,7 +46,8 @@ export async function prepareEpoch(
 ): Promise<Prepared> {
   const { url, slot, publication, db, control, database } = context;
   await assertNoDrift(context);
-  const identity = await readIdentity({ url, slot, publication });
+  const published = await readPublicationDigest(db, publication);
+  const identity = await readIdentity({ url, slot, publication: published });
   await releaseSlot(context, signal);
   const status = await readSlot(db, slot);
   if (status) assertSlotIsOurs(status, database);
@@ -48,9 +56,24 @@ export async function prepareEpoch(
   const verdict = judgeEpoch(known, identity, await control.readRunId(), facts);
   if (verdict.kind === 'new') {
     const confirmed = await findStart(context, facts, verdict.remakeSlot, signal);
-    return openEpoch(context, { term, confirmed, identity, reason: verdict.reason });
+    const opening = { term, confirmed, identity, reason: verdict.reason };
+    return { ...(await openEpoch(context, opening)), published };
   }
-  return keepEpoch(context, known, term);
+  return { ...(await keepEpoch(context, known, term)), published };
+}
+
+/**
+ * A table that leaves the publication under a running stream says nothing: its changes stop coming, heartbeats go on.
+ * Asked before each heartbeat, so that nothing behind an alteration is vouched for longer than a lease lives.
+ * @throws ClarinError `replication_drift`; `epoch_lost` when it was altered and fits again.
+ */
+export async function assertStillPublished(
+  context: Pick<PrepareContext, 'db' | 'publication'>,
+  published: string,
+): Promise<void> {
+  await assertNoDrift(context);
+  if ((await readPublicationDigest(context.db, context.publication)) === published) return;
+  throw new ClarinError('epoch_lost', 'the publication was altered: changes may have been missed');
 }
 
 /** @throws ClarinError `replication_drift` listing every difference. */
@@ -83,7 +106,10 @@ async function findStart(
 
 type Opening = { term: number; confirmed: Lsn; identity: EpochIdentity; reason: EpochReason };
 
-async function openEpoch(context: PrepareContext, opening: Opening): Promise<Prepared> {
+async function openEpoch(
+  context: PrepareContext,
+  opening: Opening,
+): Promise<Omit<Prepared, 'published'>> {
   const { control, metrics, log } = context;
   const { term, confirmed, identity, reason } = opening;
   const epoch = await control.openEpoch({ term, base: baseOf(confirmed), identity });
@@ -100,7 +126,7 @@ async function keepEpoch(
   context: PrepareContext,
   known: ControlState | undefined,
   term: number,
-): Promise<Prepared> {
+): Promise<Omit<Prepared, 'published'>> {
   if (!known) throw new Error('no epoch to keep');
   const { control, log } = context;
   // Heads carry the term of whoever wrote last: from here on an older leader that wakes up is refused everywhere.

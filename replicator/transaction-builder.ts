@@ -42,6 +42,9 @@ export const TRANSACTION_LIMITS: TransactionLimits = {
   bytesMax: TRANSACTION_BYTES_MAX,
 };
 
+/** Signals of one transaction; they are ephemeral, so what is beyond is lost. */
+const SIGNALS_MAX = 1_000;
+
 /** What an encoded change weighs beside its texts. */
 const CHANGE_OVERHEAD_BYTES = 160;
 
@@ -63,13 +66,17 @@ export class TransactionBuilder {
   readonly #truncates: EncodedChange[] = [];
   #changesCount = 0;
   #bytes = 0;
+  /** Above it the largest groups become markers. */
+  #shrinkAboveBytes: number;
   #bulkCount = 0;
+  #signalsCount = 0;
   #origin: string | undefined;
   #heartbeat: Heartbeat | undefined;
 
   constructor(xid: number, limits: TransactionLimits) {
     this.xid = xid;
     this.#limits = limits;
+    this.#shrinkAboveBytes = limits.bytesMax;
   }
 
   /** Groups that became a marker so far. */
@@ -96,7 +103,7 @@ export class TransactionBuilder {
     group.bytes += bytes;
     this.#bytes += bytes;
     if (group.count > this.#limits.changesMax) this.#makeBulk(share, change.table, group);
-    else if (this.#bytes > this.#limits.bytesMax) this.#shrink();
+    else if (this.#bytes > this.#shrinkAboveBytes) this.#shrink();
   }
 
   /** Turns a group into a marker whatever its size. */
@@ -112,9 +119,13 @@ export class TransactionBuilder {
     for (const share of this.#shares.values()) appendTruncate(share, change);
   }
 
-  signal({ accountId, json }: Signal): void {
+  /** False when there are too many of them. */
+  signal({ accountId, json }: Signal): boolean {
+    if (this.#signalsCount >= SIGNALS_MAX) return false;
+    this.#signalsCount++;
     this.#share(accountId).signals.push(json);
     this.#bytes += json.length;
+    return true;
   }
 
   origin(json: string): void {
@@ -172,8 +183,16 @@ export class TransactionBuilder {
     this.#bulkCount++;
   }
 
-  /** Largest groups first, down to half of the bound, so that this runs seldom. */
+  /**
+   * Largest groups first, down to half of the bound, so that this runs seldom. What is left of very many accounts is small
+   * groups and markers, which nothing makes smaller: it is looked at again when there is twice as much of it.
+   */
   #shrink(): void {
+    this.#shrinkGroups();
+    this.#shrinkAboveBytes = Math.max(this.#limits.bytesMax, this.#bytes * 2);
+  }
+
+  #shrinkGroups(): void {
     const groups = [...this.#shares.values()].flatMap((share) =>
       [...share.groups].map(([table, group]) => ({ share, table, group })),
     );

@@ -15,6 +15,8 @@ import type { AccountShare, Invalidation } from './types.ts';
 
 /** With more entries than this to delete, dropping the family is cheaper than as many tombstones. */
 const ENTRIES_PER_CALL_MAX = 500;
+/** A spread of as many as there may be accounts does not fit the stack. */
+const LISTED_PER_CALL = 1_000;
 
 type Options = { redis: Redis; space: Keyspace; metrics: Metrics; logBytesMax?: number };
 
@@ -53,8 +55,9 @@ export class CacheWriter {
     const unlisted = shares
       .map((share) => share.accountId)
       .filter((id) => !this.#watermarks.has(id));
-    if (unlisted.length > 0) {
-      await reachable(this.#redis.sadd(controlKeys(this.#space).accounts(epoch.id), ...unlisted));
+    for (let at = 0; at < unlisted.length; at += LISTED_PER_CALL) {
+      const round = unlisted.slice(at, at + LISTED_PER_CALL);
+      await reachable(this.#redis.sadd(controlKeys(this.#space).accounts(epoch.id), ...round));
     }
     const outcomes = await Promise.allSettled(
       shares.map((share) => this.#applyShare(term, epoch, share)),

@@ -8,7 +8,7 @@ import type { Metrics } from '../../platform/metrics.ts';
 import { selectChanges } from './audience.ts';
 import { encodeCommitFrames } from './frame.ts';
 import type { Hub } from './hub.ts';
-import { AHEAD_TIMEOUT_MS } from './limits.ts';
+import { AHEAD_TIMEOUT_MS, HISTORY_BACKLOG_BYTES } from './limits.ts';
 import type { Member, Subscription } from './room.ts';
 import type { Slots } from './slots.ts';
 
@@ -63,34 +63,40 @@ export class History {
 
   /** From `subscription.after`. Never throws: what goes wrong ends the subscription or the socket, in words. */
   async catchUp(member: Resumer, subscription: Subscription): Promise<void> {
-    const { hub, slots } = this.#options;
     // Never within the delivery that sent us here: its commit is behind the hub's position only when it is over.
     await Promise.resolve();
-    if (await this.#attachIfCaughtUp(member, subscription)) return;
-    const release = await slots.take(member.accountId);
-    try {
-      while (!(await this.#attachIfCaughtUp(member, subscription))) {
-        const { epoch } = hub;
-        const target = hub.through(member.accountId);
-        if (!epoch || target === undefined) return;
-        const range = {
-          accountId: member.accountId,
-          epoch: epoch.id,
-          after: subscription.after,
-          upTo: target,
-        };
-        for await (const commit of this.#options.accountLog.read(range)) {
-          if (!(await this.#send(member, subscription, commit, epoch.id))) return;
-          subscription.after = commit.lsn;
-        }
-        if (isOver(subscription)) return;
-        subscription.after = target;
+    while (!(await this.#attachIfCaughtUp(member, subscription))) {
+      // A slot is for reading the log: who must wait for his own reader waits without one, or a few slow readers would
+      // keep everybody else from resuming.
+      if (!(await member.connection.writable(this.#options.nowMs()))) return;
+      if (isOver(subscription)) return;
+      const release = await this.#options.slots.take(member.accountId);
+      try {
+        if (!(await this.#readOn(member, subscription))) return;
+      } catch (error) {
+        return this.#fail(member, subscription, error);
+      } finally {
+        release();
       }
-    } catch (error) {
-      this.#fail(member, subscription, error);
-    } finally {
-      release();
     }
+  }
+
+  /** Sends whole commits until the hub is reached or the socket is full. False when there is nothing more to do. */
+  async #readOn(member: Resumer, subscription: Subscription): Promise<boolean> {
+    const { hub, accountLog } = this.#options;
+    const { accountId, connection } = member;
+    const { epoch } = hub;
+    const upTo = hub.through(accountId);
+    if (!epoch || upTo === undefined || isOver(subscription)) return false;
+    const { after } = subscription;
+    for await (const commit of accountLog.read({ accountId, epoch: epoch.id, after, upTo })) {
+      if (!(await this.#send(member, subscription, commit, epoch.id))) return false;
+      subscription.after = commit.lsn;
+      if (connection.backlogBytes > HISTORY_BACKLOG_BYTES) return true;
+    }
+    if (isOver(subscription)) return false;
+    subscription.after = upTo;
+    return true;
   }
 
   /** True when there is nothing more to do: it is live, or over. */

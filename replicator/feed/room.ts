@@ -37,7 +37,7 @@ export type Member = {
   /** Serve this subscription from the log, from behind `before`. */
   fallBehind(subscription: Subscription, before: Lsn): void;
   heartbeat(through: Lsn, frame: Buffer): void;
-  /** Ends every subscription and tells why. */
+  /** Ends every subscription and tells why; the principal is read again. */
   resync(reason: ResyncReason): void;
   closeSlow(): void;
   closeRestarting(): void;

@@ -250,8 +250,12 @@ export class Session implements Resumer {
     else this.connection.send({ type: 'heartbeat', cursor: this.#options.hub.cursorAt(least) });
   }
 
+  /** What is no longer told may have been a revocation: nobody goes on as who he was. */
   resync(reason: ResyncReason): void {
-    if (this.#state.kind === 'live') this.#subscriptions.resyncAll(reason);
+    this.#watch.invalidate();
+    if (this.#state.kind !== 'live') return;
+    this.#subscriptions.resyncAll(reason);
+    this.#recheck();
   }
 
   resyncOne(subscription: Subscription, reason: ResyncReason): void {

@@ -291,3 +291,19 @@ describe('a role', () => {
     expect(JSON.stringify(await mayNot.next('commit'))).not.toContain('secret');
   });
 });
+
+describe('what the feed was never told', () => {
+  it('[F21] a session revoked behind a gap of history is closed when the new epoch begins', async () => {
+    const account = await world.account('gap');
+    const [gone, stays] = [await world.login(account), await world.login(account)];
+    const [revoked, other] = [await world.member(gone), await world.member(stays)];
+    await revoke(gone);
+    await world.openEpoch(lsn((at += 1_000)));
+    expect(await revoked.closeCode()).toBe(4401);
+    await other.next('resync');
+    await other.subscribe('t', TAGS);
+    await publish(account, insert(account, 1));
+    await other.next('commit');
+    expect(revoked.all('commit')).toEqual([]);
+  });
+});

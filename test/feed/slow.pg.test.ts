@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { SOCKET_BACKLOG_BYTES_MAX } from '../../domain/feed-protocol.ts';
-import { DRAIN_TIMEOUT_MS } from '../../replicator/feed/limits.ts';
+import { SOCKET_BACKLOG_BYTES_MAX, type ClientMessage } from '../../domain/feed-protocol.ts';
+import { DRAIN_TIMEOUT_MS, RESUMES_PER_ACCOUNT_MAX } from '../../replicator/feed/limits.ts';
 import { eventually } from '../support/eventually.ts';
 import { changeOf, commitOf, tag, type FeedClient } from './support.ts';
 import { openFeedWorld, type FeedWorld } from './world.ts';
@@ -125,5 +125,32 @@ describe('a reader that stalls', () => {
     const got = idsOf(stalled);
     expect(got).toEqual(upTo(got.length));
     expect(got.length).toBeLessThan(120);
+  });
+
+  it('[F26] keeps nobody else from resuming while its own history waits for it', async () => {
+    const accountId = await world.account('slots');
+    const who = await world.login(accountId);
+    const { cursor } = await (await world.member(who)).subscribe('x', [{ table: 'tags' }]);
+    for (let id = 1; id <= 140; id++)
+      await world.publish([commitOf(accountId, nextLsn(), [change(accountId, id)])]);
+    const resume = {
+      type: 'subscribe',
+      id: 'x',
+      tables: [{ table: 'tags' }],
+      since: cursor,
+    } satisfies ClientMessage;
+    const stalled = await Promise.all(
+      Array.from({ length: RESUMES_PER_ACCOUNT_MAX }, () => world.member(who)),
+    );
+    for (const client of stalled) {
+      client.socket.pause();
+      client.send(resume);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    const reader = await world.member(who);
+    reader.send(resume);
+    await reader.next('subscribed', 3_000);
+    expect(idsOf(reader)).toEqual(upTo(140));
+    for (const client of stalled) client.close();
   });
 });

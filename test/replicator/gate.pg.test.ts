@@ -55,12 +55,14 @@ async function commitInvisibly(
 ): Promise<{ done: Promise<unknown>; client: pg.Client }> {
   await setStandby('nobody');
   const client = await connect(world.database.ownerUrl);
+  const { pid } = await one(client, 'select pg_backend_pid() as pid');
   const done = insertTag(client, account, name);
   done.catch(() => undefined);
   await eventually(async () => {
     const row = await one(
       admin,
-      `select count(*)::int as n from pg_stat_activity where wait_event = 'SyncRep'`,
+      `select count(*)::int as n from pg_stat_activity where wait_event = 'SyncRep' and pid = $1`,
+      [pid],
     );
     return row['n'] === 1;
   });

@@ -1,7 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { toLsn } from '../../domain/lsn.ts';
+import { CacheWriter } from '../../platform/cache/writer.ts';
+import { createMetrics } from '../../platform/metrics.ts';
+import { createRedis } from '../../platform/redis.ts';
 import { createTestDatabase, eventually } from '../support/services.ts';
 import { createWorld, insertTag, untilGreen, type Started, type World } from './running.ts';
-import { one } from './support.ts';
+import { log, one } from './support.ts';
 
 let world: World;
 let account: number;
@@ -69,6 +73,31 @@ describe('leadership', () => {
   });
 });
 
+describe('a leader that was paused', () => {
+  test('[R21] is refused by accounts that its successor has not written to yet', async () => {
+    const first = await world.start();
+    await untilGreen(first);
+    await insertTag(world.client, account, 'before');
+    await eventually(async () => (await world.readNames(account)).length === 1);
+    const known = await world.control.readControl();
+    if (!known) throw new Error('no epoch');
+    const mandate = { term: known.term, epoch: known.epoch };
+    await first.stop();
+    const second = await world.start();
+    await untilGreen(second);
+    const redis = createRedis({ url: world.config.redisUrl, name: 'test', log });
+    await redis.connect();
+    const space = { prefix: world.config.redisPrefix };
+    const paused = new CacheWriter({ redis, space, metrics: createMetrics('test') });
+    const [commit] = await world.readLog(account);
+    if (!commit) throw new Error('no commit');
+    const late = { ...commit, lsn: toLsn(commit.lsn + 1n) };
+    const shares = [{ accountId: account, commits: [late], invalidations: [] }];
+    await expect(paused.apply({ ...mandate, shares })).rejects.toThrow('newer leader');
+    redis.disconnect();
+  });
+});
+
 describe('the start', () => {
   test('[R24] is refused with every reason when the publication differs', async () => {
     await world.client.query('alter publication clarin drop table tags, leads');
@@ -83,7 +112,6 @@ describe('the start', () => {
     const { url } = world.database;
     const { startReplicator } = await import('../../replicator/main.ts');
     const config = { ...world.config, replicationDatabaseUrl: url };
-    const { log } = await import('./support.ts');
     await expect(startReplicator(config, log, new AbortController().signal)).rejects.toThrow(
       /may not replicate/,
     );

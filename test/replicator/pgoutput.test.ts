@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { readMessage, textOf, type Tuple } from '../../replicator/pgoutput.ts';
+import { CONTENT_BYTES_MAX, readMessage, textOf, type Tuple } from '../../replicator/pgoutput.ts';
 import * as wire from './pgoutput-encoder.ts';
 
 const value: fc.Arbitrary<wire.Value> = fc.oneof(
@@ -80,6 +80,11 @@ describe('pgoutput', () => {
       ),
     );
     expect(readMessage(wire.truncate([1, 2]))).toEqual({ type: 'truncate', oids: [1, 2] });
+  });
+
+  test('[R12] passes over what a stranger emitted and no string of ours can hold', () => {
+    const huge = wire.logicalMessage(1n, 'clarin.was', 'x'.repeat(CONTENT_BYTES_MAX + 1));
+    expect(readMessage(huge)).toMatchObject({ type: 'message', prefix: 'clarin.was', content: '' });
   });
 
   test('refuses every message that is cut short or has bytes left over', () => {

@@ -125,7 +125,7 @@ export function tail(options: TailOptions): Tail {
       ),
     settle: async (client) => {
       const sequence = ++markers;
-      const text = JSON.stringify({ term: 0, sequence, redis_ms: 0, sent_ms: 0 });
+      const text = JSON.stringify({ token: 'test', term: 0, sequence, redis_ms: 0, sent_ms: 0 });
       await client.query(`select pg_logical_emit_message(true, 'clarin.heartbeat', $1)`, [text]);
       const index = await unlessEnded(
         eventually(

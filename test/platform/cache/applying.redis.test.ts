@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { controlKeys } from '../../../domain/cache-key.ts';
 import { answer, cacheFixture, PLACE, share } from './fixture.ts';
 import { commitOf, keysOf, lsn } from './world.ts';
 
@@ -78,6 +79,12 @@ describe('invalidation', () => {
       cache.world.control.advance({ ...cache.mandate, position: lsn(120) }),
     ).rejects.toThrow('no longer holds');
     expect(await cache.world.control.readControl()).toBeUndefined();
+  });
+
+  it('[C15] a Redis that came back as another process, with old data, ends the epoch at the next heartbeat', async () => {
+    const { control } = controlKeys(cache.world.space);
+    await cache.world.redis.hset(control, 'run_id', 'of the process that wrote this');
+    await expect(cache.world.renew(cache.mandate)).rejects.toThrow('no longer holds');
   });
 
   it('[C16] a new epoch drops every key of the older one', async () => {
