@@ -51,25 +51,17 @@ export function sharesOf(commits: readonly AccountCommit[]): AccountShare[] {
 
 /** One per family. An entry's id is in the change's key, because an owner is always part of the identity. */
 function invalidationsOf(commits: readonly AccountCommit[]): Invalidation[] {
-  const families = new Map<string, { lsn: AccountCommit['lsn']; ids: Set<string> | 'all' }>();
-  for (const { lsn, changes } of commits) {
-    for (const change of changes) {
-      for (const reach of reaches.get(change.table) ?? []) {
-        const known = families.get(reach.family) ?? { lsn, ids: new Set<string>() };
-        known.lsn = lsn;
-        families.set(reach.family, known);
-        if (known.ids === 'all') continue;
-        const id = reach.scope === 'entry' ? readKey(change.keyJson, reach.field) : undefined;
-        if (id === undefined || known.ids.size >= ENTRIES_MAX) known.ids = 'all';
-        else known.ids.add(id);
-      }
+  const families = new Map<string, Set<string> | 'all'>();
+  for (const change of commits.flatMap((commit) => commit.changes)) {
+    for (const reach of reaches.get(change.table) ?? []) {
+      const known = families.get(reach.family) ?? new Set<string>();
+      if (known === 'all') continue;
+      const id = reach.scope === 'entry' ? readKey(change.keyJson, reach.field) : undefined;
+      const isAll = id === undefined || known.size >= ENTRIES_MAX;
+      families.set(reach.family, isAll ? 'all' : known.add(id));
     }
   }
-  return [...families].map(([family, { lsn, ids }]) => ({
-    family,
-    lsn,
-    ids: ids === 'all' ? ids : [...ids],
-  }));
+  return [...families].map(([family, ids]) => ({ family, ids: ids === 'all' ? ids : [...ids] }));
 }
 
 /** Undefined for a marker, whose key is empty. */

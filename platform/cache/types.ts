@@ -22,12 +22,8 @@ export type ControlState = EpochIdentity & {
   readonly position: Lsn;
 };
 
-/** A family to drop whole, or entries of it to delete, because of the commit at `lsn`. */
-export type Invalidation = {
-  readonly family: string;
-  readonly lsn: Lsn;
-  readonly ids: readonly string[] | 'all';
-};
+/** A family to drop whole, or entries of it to delete: more than a few hundred are better dropped with their family. */
+export type Invalidation = { readonly family: string; readonly ids: readonly string[] | 'all' };
 
 /** One account's share of a batch: whole transactions, in commit order. */
 export type AccountShare = {

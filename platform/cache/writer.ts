@@ -13,8 +13,6 @@ import { encodeCommit } from './log-entry.ts';
 import { APPLY, runScript } from './scripts.ts';
 import type { AccountShare, Invalidation } from './types.ts';
 
-/** With more entries than this to delete, dropping the family is cheaper than as many tombstones. */
-const ENTRIES_PER_CALL_MAX = 500;
 /** A spread of as many as there may be accounts does not fit the stack. */
 const LISTED_PER_CALL = 1_000;
 
@@ -83,7 +81,7 @@ export class CacheWriter {
       args.push(lsnToHex(commit.lsn), String(commit.lsn), parts.length, ...parts);
       args.push(commit.signals.length, ...commit.signals);
     }
-    for (const { family, ids } of share.invalidations.map(bounded)) {
+    for (const { family, ids } of share.invalidations) {
       names.push(keys.family(family), keys.tombstone(family));
       if (ids === 'all') args.push(-1);
       else args.push(ids.length, ...ids);
@@ -98,12 +96,6 @@ export class CacheWriter {
         share.invalidations.reduce((sum, one) => sum + sizeOf(one), 0),
       );
   }
-}
-
-function bounded(invalidation: Invalidation): Invalidation {
-  if (invalidation.ids === 'all' || invalidation.ids.length <= ENTRIES_PER_CALL_MAX)
-    return invalidation;
-  return { ...invalidation, ids: 'all' };
 }
 
 function sizeOf(invalidation: Invalidation): number {

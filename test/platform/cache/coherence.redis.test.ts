@@ -108,7 +108,7 @@ class Schedule {
           {
             accountId: ACCOUNT,
             commits: [commitOf(ACCOUNT, next)],
-            invalidations: [{ family: PLACE.family, lsn: lsn(next), ids: 'all' }],
+            invalidations: [{ family: PLACE.family, ids: 'all' }],
           },
         ],
       });

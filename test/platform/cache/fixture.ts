@@ -47,7 +47,7 @@ export function share(
   return {
     accountId,
     commits: [commitOf(accountId, at)],
-    invalidations: [{ family, lsn: lsn(at), ids }],
+    invalidations: [{ family, ids }],
   };
 }
 
