@@ -112,12 +112,15 @@ export function isStorable(text: string): boolean {
 
 export const NOT_STORABLE = 'holds a character that cannot be stored';
 
+/** `pattern` and `check` are refused with `says`. With a `min` the text is not blank either. */
 export const text = <const O extends Options = Options>(
   options: O & {
     min?: number;
     max?: number;
     values?: readonly string[];
     pattern?: RegExp;
+    check?: (text: string) => boolean;
+    says?: string;
   } = {} as O,
 ): Column<'text', Nullable<O>> => {
   if (options.values)
@@ -126,8 +129,10 @@ export const text = <const O extends Options = Options>(
     .string()
     .max(options.max ?? 10_000)
     .refine(isStorable, NOT_STORABLE);
-  if (options.min !== undefined) schema = schema.min(options.min);
-  if (options.pattern) schema = schema.regex(options.pattern);
+  if (options.min !== undefined)
+    schema = schema.min(options.min, { abort: true }).regex(/\S/, 'is blank');
+  if (options.pattern) schema = schema.regex(options.pattern, options.says);
+  if (options.check) schema = schema.refine(options.check, options.says);
   return column('text', 'text', schema, options);
 };
 

@@ -33,8 +33,11 @@ export type ListFilter =
   | { kind: 'equals'; column: string }
   /** `?name_from=` inclusive, `?name_to=` exclusive. */
   | { kind: 'range'; column: string }
-  /** `true`: only rows whose column is set; otherwise only rows where it is not. Absent means false. */
-  | { kind: 'present'; column: string }
+  /**
+   * `true`: only rows whose column is set; otherwise only rows where it is not. Absent means false, but where the
+   * filter `unless` is true: then it means both. (What is in the trash is there whether it was archived or not.)
+   */
+  | { kind: 'present'; column: string; unless?: string }
   /** `true`: the column is set and not empty; `false`: it is not. Absent means both. */
   | { kind: 'has'; column: string }
   /** `?name=1,2&name_match=any|all`: linked to any (default) or all of these by the `many` embed. */
@@ -156,6 +159,10 @@ function assertDeclaration(entity: Entity): void {
         if (entity.embeds[filter.embed]?.kind !== 'many')
           fail(`${filter.embed} is not a many embed`);
       } else known(filter.column);
+      if (filter.kind === 'present' && filter.unless !== undefined) {
+        if (entity.list.filters[filter.unless]?.kind !== 'present')
+          fail(`${filter.unless} is not a present filter`);
+      }
     }
   }
 }

@@ -47,6 +47,8 @@ export const settings = z.object({
   RATE_LIMIT_PER_MINUTE: z.coerce.number().int().min(1).max(10_000_000).default(3_000),
   /** Logins and refreshes one address may try in a minute; a user is locked after five failures besides. */
   LOGIN_LIMIT_PER_MINUTE: z.coerce.number().int().min(1).max(10_000_000).default(60),
+  /** Proxies in front, each of which appends to X-Forwarded-For: the caller's address is the one before them. */
+  TRUST_PROXY: z.coerce.number().int().min(0).max(10).default(0),
   /** Cookies are sent over TLS only; off in `clarin dev`. */
   COOKIE_SECURE: z.enum(['true', 'false']).default('true'),
   /** A browser page of this origin may call the API and open the feed; comma-separated. */
@@ -77,6 +79,8 @@ export type Config = {
   readonly statementTimeoutMs: number;
   readonly rateLimitPerMinute: number;
   readonly loginLimitPerMinute: number;
+  /** Number of proxies in front. */
+  readonly trustProxy: number;
   readonly cookieSecure: boolean;
   readonly allowedOrigins: readonly string[];
   readonly logLevel: string;
@@ -133,6 +137,7 @@ export function readConfig(
     statementTimeoutMs: value.STATEMENT_TIMEOUT_MS,
     rateLimitPerMinute: value.RATE_LIMIT_PER_MINUTE,
     loginLimitPerMinute: value.LOGIN_LIMIT_PER_MINUTE,
+    trustProxy: value.TRUST_PROXY,
     cookieSecure: value.COOKIE_SECURE === 'true',
     allowedOrigins: value.ALLOWED_ORIGINS.split(',')
       .map((origin) => origin.trim())

@@ -27,6 +27,8 @@ export async function readPublicationDigest(
     ]),
     entity.identity,
     entity.feedFilters,
+    entity.embeds,
+    entity.list ?? null,
   ]);
   return createHash('sha256')
     .update(JSON.stringify([publication, version, tables]))

@@ -1,6 +1,11 @@
 import { boolean, id, int, json, text, timestamp } from '../column.ts';
 import { defineEntity } from '../entity.ts';
 
+/** Whatever shows a picture puts this into a page: nothing that a browser would run. */
+function isWebAddress(text: string): boolean {
+  return URL.canParse(text) && ['http:', 'https:'].includes(new URL(text).protocol);
+}
+
 export const contacts = defineEntity({
   table: 'contacts',
   singular: 'contact',
@@ -8,7 +13,13 @@ export const contacts = defineEntity({
   columns: {
     jid: text({ nullable: true, max: 128, write: 'create' }),
     lid: text({ nullable: true, max: 128 }),
-    phone: text({ nullable: true, max: 32, write: 'always' }),
+    /** E.164 without the plus: as WhatsApp names it, so that one number is one text. */
+    phone: text({
+      nullable: true,
+      pattern: /^[1-9][0-9]{5,14}$/,
+      says: 'is not a number in E.164: 6 to 15 digits with the country code first, no + and no spaces',
+      write: 'always',
+    }),
     name: text({ nullable: true, max: 200, write: 'always' }),
     push_name: text({ nullable: true, max: 200 }),
     custom_name: text({ nullable: true, max: 200, write: 'always' }),
@@ -20,7 +31,13 @@ export const contacts = defineEntity({
     company: text({ nullable: true, max: 200, write: 'always' }),
     age: int({ nullable: true, min: 0, max: 150, write: 'always' }),
     notes: text({ nullable: true, write: 'always' }),
-    avatar_url: text({ nullable: true, max: 2048, write: 'always' }),
+    avatar_url: text({
+      nullable: true,
+      max: 2048,
+      check: isWebAddress,
+      says: 'is not a URL that begins with http:// or https://',
+      write: 'always',
+    }),
     is_group: boolean(),
     source: text({ nullable: true, max: 100, write: 'create' }),
     do_not_contact: boolean({ write: 'always' }),

@@ -63,7 +63,7 @@ export const leads = defineEntity({
       source: { kind: 'equals', column: 'source' },
       created: { kind: 'range', column: 'created_at' },
       updated: { kind: 'range', column: 'updated_at' },
-      archived: { kind: 'present', column: 'archived_at' },
+      archived: { kind: 'present', column: 'archived_at', unless: 'trash' },
       trash: { kind: 'present', column: 'deleted_at' },
     },
     search: ['title', 'contact.display_name', 'contact.phone'],

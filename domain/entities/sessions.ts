@@ -11,4 +11,14 @@ export const sessions = defineEntity({
     expires_at: timestamp(),
     revoked_at: timestamp({ nullable: true }),
   },
+  list: {
+    filters: {
+      user_id: { kind: 'equals', column: 'user_id' },
+      revoked: { kind: 'present', column: 'revoked_at' },
+    },
+    search: [],
+    sorts: ['created_at'],
+    sort: 'created_at',
+    order: 'desc',
+  },
 });

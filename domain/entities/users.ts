@@ -9,7 +9,7 @@ export const users = defineControlEntity({
   permission: 'users',
   columns: {
     username: text({ required: true, min: 1, max: 100, write: 'create' }),
-    email: text({ nullable: true, max: 254, write: 'always' }),
+    email: text({ nullable: true, min: 1, max: 254, write: 'always' }),
     password_hash: text({ published: false }),
     display_name: text({ required: true, min: 1, max: 200, write: 'always' }),
     is_active: boolean({ write: 'always' }),

@@ -44,7 +44,11 @@ export function describeFilters(
         shape[name] = z
           .enum(['true', 'false'])
           .optional()
-          .describe('Only these rows; without it none of them');
+          .describe(
+            filter.unless === undefined
+              ? 'Only these rows; without it none of them'
+              : `Only these rows; without it none of them, or with ${filter.unless}=true both`,
+          );
         break;
       case 'has':
         shape[name] = z
@@ -99,7 +103,10 @@ export function parseFilter(entity: Entity, source: Source): Parsed | undefined 
     }
     case 'present': {
       const is = text === 'true';
-      return { value: { kind: 'flag', is }, written: is ? [[name, 'true']] : [] };
+      const isOpen = filter.unless !== undefined && raw[filter.unless] === 'true';
+      if (isOpen && text === undefined) return undefined;
+      // False goes without saying only where absent means it.
+      return { value: { kind: 'flag', is }, written: is || isOpen ? [[name, String(is)]] : [] };
     }
     case 'has':
       if (text === undefined) return undefined;

@@ -24,6 +24,7 @@ import { registerEntityRoutes, type Verb } from './rest/entity-routes.ts';
 import { registerLeadRoutes } from './rest/lead-routes.ts';
 import { registerMemberRoutes } from './rest/member-routes.ts';
 import { registerPipelineRoutes } from './rest/pipeline-routes.ts';
+import { registerSessionListRoutes } from './rest/session-list-routes.ts';
 import { registerSessionRoutes } from './rest/session-routes.ts';
 import { registerUserRoutes } from './rest/user-routes.ts';
 
@@ -36,7 +37,7 @@ const CONNECTION_TIMEOUT_MS = 60_000;
 /** Verbs whose own routes stand further down, with rules that the plain ones do not have. */
 const WRITTEN_BY_HAND: Readonly<Record<string, readonly Verb[]>> = {
   leads: ['delete'],
-  contacts: ['update', 'delete'],
+  contacts: ['create', 'update', 'delete'],
   roles: ['create', 'update'],
   memberships: ['create', 'update', 'delete'],
 };
@@ -66,6 +67,7 @@ export async function buildApp({ redis, now, ...options }: AppOptions): Promise<
   registerOpsRoutes(app, context, redis);
   registerAuthRoutes(app, context);
   registerSessionRoutes(app, context);
+  registerSessionListRoutes(app, context);
   registerAccountRoutes(app, context);
   registerUserRoutes(app, context);
   for (const entity of ENTITIES) {
@@ -90,7 +92,9 @@ function createServer(context: Context): App {
     bodyLimit: BODY_BYTES_MAX,
     requestTimeout: REQUEST_TIMEOUT_MS,
     connectionTimeout: CONNECTION_TIMEOUT_MS,
-    trustProxy: false,
+    // A number of hops, not `true`: everything further left in X-Forwarded-For is what the caller says.
+    trustProxy:
+      context.config.trustProxy > 0 && ((_address, hop) => hop < context.config.trustProxy),
     frameworkErrors: refuseUnreadable,
   }).withTypeProvider<ZodTypeProvider>();
   app.setValidatorCompiler(validatorCompiler);

@@ -21,7 +21,9 @@ export async function assertAdministratorLeft(tx: Queries, accountId: number): P
     where member.account_id = ${accountId}
     limit 1`);
   if (rows.length === 0)
-    throw new ClarinError('unprocessable', 'the account would have no administrator left');
+    throw new ClarinError('unprocessable', 'the account would have no administrator left', {
+      details: { account_id: accountId },
+    });
 }
 
 /** Nobody gives away, or rules over, more than they have. @throws ClarinError forbidden. */

@@ -18,17 +18,20 @@ type Options = {
   readonly stages: readonly StageDraft[];
   /** Where leads of removed stages go: pairs of stage ids. */
   readonly reassign: readonly { readonly from: number; readonly to: number }[];
+  /** Whether the pipeline with its stages, JSON text, is what the caller has seen; absent: it may be any. */
+  readonly isSeen?: (json: string) => boolean;
 };
 
 /**
  * The whole layout of a pipeline's stages is saved at once: removed, changed and added, five statements however many
  * stages there are. Gives the pipeline with its stages, JSON text; undefined: no such pipeline.
- * @throws ClarinError unprocessable for stages of elsewhere, conflict when leads of a removed stage have nowhere to go.
+ * @throws ClarinError precondition_failed, unprocessable for stages of elsewhere, conflict when leads of a removed stage have nowhere to go.
  */
 export async function saveStages(tx: Queries, options: Options): Promise<string | undefined> {
   const { accountId, pipelineId, stages, reassign } = options;
   const known = await lockStages(tx, accountId, pipelineId);
   if (!known) return undefined;
+  await assertSeen(tx, options);
   const kept = new Set(stages.flatMap(({ id }) => (id === undefined ? [] : [id])));
   const removed = [...known].filter((id) => !kept.has(id));
   assertKnown(known, kept, reassign);
@@ -39,7 +42,17 @@ export async function saveStages(tx: Queries, options: Options): Promise<string 
   return readEntity(tx, pipelines, { accountId, id: pipelineId });
 }
 
-/** Ids of the stages, the pipeline locked against another layout. Undefined: no such pipeline. */
+async function assertSeen(tx: Queries, { accountId, pipelineId, isSeen }: Options): Promise<void> {
+  if (!isSeen) return;
+  const json = await readEntity(tx, pipelines, { accountId, id: pipelineId });
+  if (json === undefined || isSeen(json)) return;
+  throw new ClarinError(
+    'precondition_failed',
+    'the stages have changed since the version in If-Match',
+  );
+}
+
+/** Ids of the stages, pipeline and stages locked against another layout. Undefined: no such pipeline. */
 async function lockStages(
   tx: Queries,
   accountId: number,
@@ -54,7 +67,9 @@ async function lockStages(
   const rows = await tx.query(sql`
     select id
     from public.pipeline_stages
-    where account_id = ${accountId} and pipeline_id = ${pipelineId}`);
+    where account_id = ${accountId} and pipeline_id = ${pipelineId}
+    order by id
+    for no key update`);
   return new Set(rows.map((row) => Number(row['id'])));
 }
 

@@ -69,7 +69,8 @@ export async function updateUser(
   return true;
 }
 
-async function assertUnmodified(tx: Queries, id: number, ifMatch: string): Promise<void> {
+/** @throws ClarinError precondition_failed when the person's updated_at is another by now. Locks the person. */
+export async function assertUnmodified(tx: Queries, id: number, ifMatch: string): Promise<void> {
   const rows = await tx.query(
     sql`select updated_at from public.users where id = ${id} for no key update`,
   );

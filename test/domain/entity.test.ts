@@ -1,8 +1,10 @@
 import { describe, expect, expectTypeOf, it } from 'vitest';
+import { timestamp } from '../../domain/column.ts';
 import { contacts } from '../../domain/entities/contacts.ts';
 import type { leads } from '../../domain/entities/leads.ts';
 import {
   createSchema,
+  defineEntity,
   patchSchema,
   publishedColumns,
   rowSchema,
@@ -27,6 +29,29 @@ describe('what follows from a declaration', () => {
     expect(patch.safeParse({ email: null }).success).toBe(true);
     expect(patch.safeParse({ custom_fields: null }).success).toBe(false);
     expect(patch.safeParse({}).success).toBe(false);
+  });
+
+  it('lets a filter give way only to another one that hides rows', () => {
+    const declare = (unless: string) =>
+      defineEntity({
+        table: 'letters',
+        singular: 'letter',
+        columns: { read_at: timestamp({ nullable: true }), lost_at: timestamp({ nullable: true }) },
+        list: {
+          filters: {
+            read: { kind: 'present', column: 'read_at', unless },
+            lost: { kind: 'present', column: 'lost_at' },
+            created: { kind: 'range', column: 'created_at' },
+          },
+          search: [],
+          sorts: ['created_at'],
+          sort: 'created_at',
+          order: 'asc',
+        },
+      });
+    expect(() => declare('lost')).not.toThrow();
+    for (const other of ['created', 'nothing'])
+      expect(() => declare(other)).toThrow('is not a present filter');
   });
 
   it('never shows a secret', () => {

@@ -186,10 +186,12 @@ describe('verify', () => {
   test('finds an entry that is not what Postgres says, of rows, lists and principals', async () => {
     await get(`/api/leads/${two.leadIds[0]}`, {}, two);
     await get('/api/leads?sort=value', {}, two);
+    // Beside its entries a family holds a count of its bytes, in any order.
+    const principals = await live.redis.hkeys(key(PRINCIPALS));
     const forged: [string, string][] = [
       [rowFamily('leads'), String(two.leadIds[0])],
       [listFamily('leads'), 'list?sort=value'],
-      [PRINCIPALS, (await live.redis.hkeys(key(PRINCIPALS)))[0] ?? ''],
+      [PRINCIPALS, principals.find((field) => /^\d+$/.test(field)) ?? ''],
     ];
     for (const [family, field] of forged)
       await live.redis.hset(key(family), field, '{"data":"forged"}');

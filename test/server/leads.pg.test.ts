@@ -102,6 +102,23 @@ describe('one lead', () => {
     expect((await api.ask(one, 'DELETE', `/api/leads/${id}`)).status).toBe(404);
   });
 
+  test('is in the trash whether it was archived before or not', async () => {
+    await step('archive');
+    await api.ask(one, 'DELETE', `/api/leads/${id}`);
+    const isListed = async (query: string): Promise<boolean> => {
+      const { status, body } = await api.ask(one, 'GET', `/api/leads?limit=200&${query}`);
+      expect(status).toBe(200);
+      return body.data.some((lead: { id: number }) => lead.id === id);
+    };
+    expect(await isListed('trash=true')).toBe(true);
+    expect(await isListed('trash=true&archived=true')).toBe(true);
+    expect(await isListed('trash=true&archived=false')).toBe(false);
+    expect(await isListed('archived=true')).toBe(false);
+    await step('unarchive');
+    expect(await isListed('trash=true')).toBe(true);
+    expect(await isListed('trash=true&archived=true')).toBe(false);
+  });
+
   test('is not moved by who has seen an older one', async () => {
     const { headers } = await get();
     await step('stage', { stage_id: one.stages.active[1] });

@@ -56,11 +56,19 @@ describe('roles and members', () => {
       token: await api.tokenOf({ accountId: pair.accountId, userId: created.body.data.id }),
     };
     const own = await membershipId(pair);
-    // Both are let in before either is done: neither finds its caller gone.
+    // Whoever has removed a member and looked who is left is held up just before the commit, where the other one
+    // cannot see it yet: without a lock both would get there, each sure of the other.
+    await api.owner.query(sql`
+      create function public.hold_commit() returns trigger language plpgsql as $$
+      begin
+        perform pg_advisory_xact_lock_shared(4711);
+        return null;
+      end $$`);
+    await api.owner.query(sql`
+      create constraint trigger hold_commit after delete on public.memberships
+        deferrable initially deferred for each row execute function public.hold_commit()`);
     const { value: answers } = await api.owner.transaction(async (tx) => {
-      await tx.query(
-        sql`select id from public.memberships where account_id = ${pair.accountId} for key share`,
-      );
+      await tx.query(sql`select pg_advisory_xact_lock(4711)`);
       const asked = [
         api.ask(pair, 'DELETE', `/api/memberships/${created.body.data.membership_id}`),
         api.ask(second, 'DELETE', `/api/memberships/${own}`),
@@ -72,11 +80,12 @@ describe('roles and members', () => {
             where datname = current_database() and wait_event_type = 'Lock'`);
           return rows.length === 2;
         },
-        { says: 'both wait' },
+        { says: 'one waits to commit, the other for it (or both to commit, without a lock)' },
       );
       return { asked };
     });
     expect(statusesOf(await Promise.all(answers.asked))).toEqual([200, 422]);
+    await api.owner.query(sql`drop function public.hold_commit() cascade`);
   });
 
   test('nobody gives away or rules over more than they have', async () => {

@@ -86,7 +86,7 @@ function problemsOf(method: string, path: string, operation: Operation): string[
     if (status !== '204' && Object.keys(content?.schema ?? {}).length === 0)
       problems.push(`no schema of ${status}`);
   }
-  const takesBody = ['post', 'put', 'patch'].includes(method) && !path.endsWith('/logout');
+  const takesBody = ['post', 'put', 'patch'].includes(method);
   if (takesBody && !operation.requestBody?.content['application/json']?.schema)
     problems.push('no schema of the body');
   return problems;

@@ -98,12 +98,18 @@ async function writeEverything(n: number): Promise<Map<string, Answer>> {
   );
   await run('DELETE /api/memberships/{id}', undefined, `/api/memberships/${user.membership_id}`);
   await run('POST /api/memberships', { user_id: user.id, role_id: role.id });
-  await api.owner.query(sql`delete from public.memberships where user_id = ${user.id}`);
+  await run('DELETE /api/users/{id}', undefined, `/api/users/${user.id}`);
   await run('DELETE /api/roles/{id}', undefined, `/api/roles/${role.id}`);
   const account = await run('POST /api/accounts', { name: `Account ${n}`, slug: `account-${n}` });
   await run('PATCH /api/accounts/{id}', { plan: 'gold' }, `/api/accounts/${account.id}`);
+  await run('DELETE /api/accounts/{id}', undefined, `/api/accounts/${account.id}`);
   await run('PATCH /api/account', { name: `Renamed ${n}` });
 
+  const [open] = await api.owner.query(sql`
+    insert into public.sessions (account_id, user_id, expires_at)
+    values (${one.accountId}, ${one.userId}, now() + interval '1 day')
+    returning id`);
+  await run('DELETE /api/sessions/{id}', undefined, `/api/sessions/${open?.['id']}`);
   const session = { token: await api.tokenOf(one) };
   answers.set('POST /api/auth/logout', await api.ask(session, 'POST', '/api/auth/logout'));
   await run('POST /api/auth/password', { password: PASSWORD, new_password: PASSWORD });

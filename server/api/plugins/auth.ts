@@ -124,7 +124,7 @@ function rememberingVerifier(context: Context): (token: string) => Promise<Acces
  * a page of ours: the browser says so in Sec-Fetch-Site or Origin, which scripts cannot set.
  * https://www.w3.org/TR/fetch-metadata/
  */
-function assertSameOrigin(request: Request, allowedOrigins: readonly string[]): void {
+export function assertSameOrigin(request: Request, allowedOrigins: readonly string[]): void {
   if (SAFE_METHODS.has(request.method)) return;
   const { origin } = request.headers;
   if (request.headers['sec-fetch-site'] === 'same-origin') return;

@@ -5,10 +5,11 @@ import { compileRowWriter } from '../../../domain/row-json.ts';
 import type { Queries } from '../../../platform/postgres.ts';
 import { column, join, sql } from '../../../platform/sql.ts';
 import { createAccount } from '../../commands/create-account.ts';
+import { deleteAccount } from '../../commands/delete-account.ts';
 import { updateRow } from '../../commands/update-row.ts';
 import { principalOf, seesOf, type App, type Context } from '../context.ts';
-import { answerRow } from './entity-routes.ts';
-import { etagOfAnswer } from './etag.ts';
+import { answerDeleted, answerRow } from './entity-routes.ts';
+import { etagOfAnswer, sendVersioned } from './etag.ts';
 import { loadRow } from './loaders.ts';
 import { read } from './read.ts';
 import { readIfMatch } from './request-headers.ts';
@@ -32,6 +33,7 @@ export function registerAccountRoutes(app: App, context: Context): void {
   registerAccountList(app, context);
   registerOneAccount(app, context);
   registerAccountWrites(app, context);
+  registerAccountDelete(app, context);
 }
 
 function registerOwnAccount(app: App, context: Context): void {
@@ -58,9 +60,7 @@ function registerOwnAccount(app: App, context: Context): void {
             signal,
           }),
       });
-      const etag = etagOfAnswer(accounts, body);
-      if (etag !== undefined) reply.header('etag', etag);
-      return reply.send(body);
+      return sendVersioned(request, reply, accounts, body);
     },
   );
   app.patch(
@@ -133,9 +133,7 @@ function registerOneAccount(app: App, context: Context): void {
       const body = await read(context, request, reply, {
         load: (signal) => loadRow(context.database, accounts, { accountId: id, id, signal }),
       });
-      const etag = etagOfAnswer(accounts, body);
-      if (etag !== undefined) reply.header('etag', etag);
-      return reply.send(body);
+      return sendVersioned(request, reply, accounts, body);
     },
   );
 }
@@ -184,6 +182,29 @@ function registerAccountWrites(app: App, context: Context): void {
         const { id } = request.params;
         const change = { accountId: id, id, values: request.body, ifMatch: readIfMatch(request) };
         return answerRow(accounts, await updateRow(tx, { entity: accounts, ...change }));
+      }),
+  );
+}
+
+function registerAccountDelete(app: App, context: Context): void {
+  app.delete(
+    '/api/accounts/:id',
+    {
+      config: { access: 'super_admin' },
+      schema: {
+        tags,
+        summary: 'Delete an account with everything in it, for good; not the one you are in',
+        params: idParams,
+        headers: versionedWriteHeaders,
+        response: answers(200, oneOf(row)),
+      },
+    },
+    (request, reply) =>
+      write(context, request, reply, async (tx) => {
+        const principal = principalOf(request);
+        const { id } = request.params;
+        const ifMatch = readIfMatch(request);
+        return answerDeleted(await deleteAccount(tx, { principal, id, ifMatch }));
       }),
   );
 }

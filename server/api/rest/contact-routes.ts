@@ -1,13 +1,21 @@
 import { z } from 'zod';
 import { contacts } from '../../../domain/entities/contacts.ts';
-import { patchSchema } from '../../../domain/entity.ts';
+import { createSchema, patchSchema } from '../../../domain/entity.ts';
+import { createContact } from '../../commands/create-contact.ts';
 import { deleteContact } from '../../commands/delete-contact.ts';
 import { updateContact } from '../../commands/update-contact.ts';
 import { principalOf, type App, type Context } from '../context.ts';
 import { assertAccess } from '../plugins/auth.ts';
 import { answerDeleted, answerRow } from './entity-routes.ts';
 import { readIfMatch } from './request-headers.ts';
-import { answeredRow, answers, idParams, oneOf, versionedWriteHeaders } from './schemas.ts';
+import {
+  answeredRow,
+  answers,
+  idParams,
+  oneOf,
+  versionedWriteHeaders,
+  writeHeaders,
+} from './schemas.ts';
 import { write } from './write.ts';
 
 const config = { access: { permission: 'contacts' } } as const;
@@ -16,6 +24,34 @@ const response = answers(200, oneOf(answeredRow(contacts)));
 
 /** Where contacts differ from the plain routes: do-not-contact says who, and deleting one minds its leads. */
 export function registerContactRoutes(app: App, context: Context): void {
+  registerCreate(app, context);
+  registerUpdate(app, context);
+  registerDelete(app, context);
+}
+
+function registerCreate(app: App, context: Context): void {
+  app.post(
+    '/api/contacts',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Create a contact',
+        body: createSchema(contacts),
+        headers: writeHeaders,
+        response: answers(201, oneOf(answeredRow(contacts))),
+      },
+    },
+    (request, reply) =>
+      write(context, request, reply, async (tx) => {
+        const { accountId, userId } = principalOf(request);
+        const contact = { accountId, actorId: userId, values: request.body };
+        return answerRow(contacts, await createContact(tx, contact), 201);
+      }),
+  );
+}
+
+function registerUpdate(app: App, context: Context): void {
   app.patch(
     '/api/contacts/:id',
     {
@@ -43,6 +79,9 @@ export function registerContactRoutes(app: App, context: Context): void {
         );
       }),
   );
+}
+
+function registerDelete(app: App, context: Context): void {
   app.delete(
     '/api/contacts/:id',
     {

@@ -18,10 +18,10 @@ import {
   type Request,
 } from '../context.ts';
 import type { Answer } from '../plugins/idempotency.ts';
-import { etagOfAnswer } from './etag.ts';
+import { etagOfAnswer, sendVersioned } from './etag.ts';
 import { loadList, loadRow } from './loaders.ts';
 import { notFound, read } from './read.ts';
-import { isNoneMatched, readIfMatch } from './request-headers.ts';
+import { readIfMatch } from './request-headers.ts';
 import {
   answeredRow,
   answers,
@@ -105,10 +105,7 @@ function registerReads(app: App, context: Context, entity: Entity): void {
         place: placeOf(request, entity, 'row', String(id)),
         load: (signal) => loadRow(context.database, entity, { accountId, id, sees, signal }),
       });
-      const etag = etagOfAnswer(entity, body);
-      if (etag !== undefined) reply.header('etag', etag);
-      if (etag !== undefined && isNoneMatched(request, etag)) return reply.code(304).send();
-      return reply.send(body);
+      return sendVersioned(request, reply, entity, body);
     },
   );
 }

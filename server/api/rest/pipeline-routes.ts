@@ -5,7 +5,15 @@ import { saveStages } from '../../commands/save-stages.ts';
 import { principalOf, type App, type Context } from '../context.ts';
 import { etagOfAnswer } from './etag.ts';
 import { notFound } from './read.ts';
-import { answeredRow, answers, idParams, idSchema, oneOf, writeHeaders } from './schemas.ts';
+import { readIfMatchWhole } from './request-headers.ts';
+import {
+  answeredRow,
+  answers,
+  idParams,
+  idSchema,
+  oneOf,
+  versionedWriteHeaders,
+} from './schemas.ts';
 import { write } from './write.ts';
 
 const STAGES_MAX = 100;
@@ -42,7 +50,7 @@ export function registerPipelineRoutes(app: App, context: Context): void {
             .default([])
             .describe('Where the leads of removed stages go.'),
         }),
-        headers: writeHeaders,
+        headers: versionedWriteHeaders,
         response: answers(200, oneOf(answeredRow(pipelines))),
       },
     },
@@ -50,11 +58,16 @@ export function registerPipelineRoutes(app: App, context: Context): void {
       write(context, request, reply, async (tx) => {
         const { accountId } = principalOf(request);
         const { stages, reassign } = request.body;
+        // Stages change without their pipeline being written: it is the layout seen that must still be there.
+        const ifMatch = readIfMatchWhole(request);
+        const isSeen = (json: string): boolean =>
+          etagOfAnswer(pipelines, `{"data":${json}}`) === ifMatch;
         const json = await saveStages(tx, {
           accountId,
           pipelineId: request.params.id,
           stages,
           reassign,
+          ...(ifMatch === undefined ? {} : { isSeen }),
         });
         if (json === undefined) throw notFound();
         const body = `{"data":${json}}`;

@@ -44,14 +44,22 @@ export function readOperationId(request: Request): string | undefined {
 /**
  * The version a writer has seen: updated_at as it stood in the ETag. Undefined without the header and for `*`.
  * What stands behind `;` in an ETag tells representations apart and is no part of the row's version.
- * RFC 9110 section 13.1.1
+ * A weak ETag is a version that no row has: If-Match compares strongly. RFC 9110 section 13.1.1
  */
 export function readIfMatch(request: Request): string | undefined {
   const text = single(request, 'if-match')?.trim();
   if (text === undefined || text === '*') return undefined;
-  const tag = /^"([^";]{1,64})(?:;[^"]{0,64})?"$/.exec(text)?.[1];
-  if (tag === undefined) throw malformed('if-match', 'is not one strong ETag');
-  return tag;
+  const [, weak, tag] = /^(W\/)?"([^";]{1,64})(?:;[^"]{0,64})?"$/.exec(text) ?? [];
+  if (tag === undefined) throw malformed('if-match', 'is not one ETag');
+  return weak === undefined ? tag : text;
+}
+
+/**
+ * The whole ETag a writer has seen, for what changes the rows that the answer shows besides its own.
+ * Undefined without the header and for `*`.
+ */
+export function readIfMatchWhole(request: Request): string | undefined {
+  return readIfMatch(request) === undefined ? undefined : single(request, 'if-match')?.trim();
 }
 
 /** Whether the reader holds this representation already. RFC 9110 section 13.1.2: weak comparison. */

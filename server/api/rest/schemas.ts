@@ -5,8 +5,12 @@ import { mustFindEntity } from '../../../domain/registry.ts';
 
 /** Schemas of paths and answers, made from the declarations. What they say is what /docs shows. */
 
+/** Digits only: 0x1, 1e0 and +1 are numbers to JavaScript, and ids to nobody. */
 export const idParams = z.object({
-  id: z.coerce.number().int().positive().max(Number.MAX_SAFE_INTEGER),
+  id: z.preprocess(
+    (text) => (typeof text === 'string' && /^[1-9]\d{0,15}$/.test(text) ? Number(text) : text),
+    z.int('is not an id').positive(),
+  ),
 });
 export const idSchema = z.int().positive();
 

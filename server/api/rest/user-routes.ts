@@ -8,9 +8,12 @@ import {
   PASSWORD_CHARACTERS_MIN,
 } from '../../../platform/password.ts';
 import { createUser } from '../../commands/create-user.ts';
+import { deleteUser } from '../../commands/delete-user.ts';
 import { updateUser } from '../../commands/update-user.ts';
 import { principalOf, type App, type Context } from '../context.ts';
-import { etagOfAnswer } from './etag.ts';
+import { etagOfAnswer, sendVersioned } from './etag.ts';
+import { answerDeleted } from './entity-routes.ts';
+import { readUserJson } from './identity.ts';
 import { notFound, read } from './read.ts';
 import { readIfMatch } from './request-headers.ts';
 import {
@@ -102,12 +105,11 @@ export function registerUserRoutes(app: App, context: Context): void {
           return json && `{"data":${json}}`;
         },
       });
-      const etag = etagOfAnswer(users, body);
-      if (etag !== undefined) reply.header('etag', etag);
-      return reply.send(body);
+      return sendVersioned(request, reply, users, body);
     },
   );
   registerWrites(app, context);
+  registerDelete(app, context);
 }
 
 function registerWrites(app: App, context: Context): void {
@@ -173,5 +175,29 @@ function registerWrites(app: App, context: Context): void {
         return { status: 200, body, etag: etagOfAnswer(users, body) };
       });
     },
+  );
+}
+
+function registerDelete(app: App, context: Context): void {
+  app.delete(
+    '/api/users/:id',
+    {
+      config: { access: 'super_admin' },
+      schema: {
+        tags,
+        summary: 'Delete a user for good, out of all their accounts; not yourself',
+        params: idParams,
+        headers: versionedWriteHeaders,
+        response: answers(200, oneOf(rowSchema(users))),
+      },
+    },
+    (request, reply) =>
+      write(context, request, reply, async (tx) => {
+        const { id } = request.params;
+        const json = await readUserJson(tx, id);
+        const user = { principal: principalOf(request), id, ifMatch: readIfMatch(request) };
+        if (!(await deleteUser(tx, user)) || json === undefined) throw notFound();
+        return answerDeleted(json);
+      }),
   );
 }

@@ -23,7 +23,8 @@ export async function casesOf(
       return rangeCases(name, filter.column, rows);
     case 'present': {
       const others = Object.values(entity.list?.filters ?? {}).filter(
-        (other) => other.kind === 'present' && other.column !== filter.column,
+        (other) =>
+          other.kind === 'present' && other.column !== filter.column && other.unless !== name,
       );
       const isSet = (row: TextRow): boolean =>
         row[filter.column] !== null &&

@@ -35,9 +35,26 @@ describe('listQuerySchema', () => {
       archived: { kind: 'flag', is: false },
       trash: { kind: 'flag', is: false },
     });
-    expect(listQuerySchema(leads).parse({ trash: 'true' }).filters['trash']).toEqual({
-      kind: 'flag',
-      is: true,
+    expect(listQuerySchema(leads).parse({ archived: 'true' }).filters).toEqual({
+      archived: { kind: 'flag', is: true },
+      trash: { kind: 'flag', is: false },
+    });
+  });
+
+  it('shows the whole trash, archived or not, until one of both is asked for', () => {
+    const trash = { kind: 'flag', is: true };
+    expect(listQuerySchema(leads).parse({ trash: 'true' })).toMatchObject({
+      filters: { trash },
+      canonical: 'trash=true',
+    });
+    expect(listQuerySchema(leads).parse({ trash: 'true' }).filters).not.toHaveProperty('archived');
+    expect(listQuerySchema(leads).parse({ trash: 'true', archived: 'false' })).toMatchObject({
+      filters: { trash, archived: { kind: 'flag', is: false } },
+      canonical: 'archived=false&trash=true',
+    });
+    expect(listQuerySchema(leads).parse({ trash: 'true', archived: 'true' })).toMatchObject({
+      filters: { trash, archived: { kind: 'flag', is: true } },
+      canonical: 'archived=true&trash=true',
     });
   });
 
@@ -124,6 +141,7 @@ describe('listKey', () => {
         sort: fc.constantFrom('title', 'value', 'created_at'),
         order: fc.constantFrom('asc', 'desc'),
         archived: fc.constantFrom('true', 'false'),
+        trash: fc.constantFrom('true', 'false'),
         updated_to: fc
           .date({ min: new Date(0), max: new Date('2100-01-01'), noInvalidDate: true })
           .map((date) => date.toISOString()),
