@@ -1,8 +1,37 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ClarinError } from '../domain/errors.ts';
 import type { Log } from './log.ts';
 
 /** Something started that can be stopped once, within a deadline. */
 export type Running = { stop(): Promise<void> };
+
+/**
+ * Does a round, waits, and again, until stopped; a round under way is awaited. What a round throws is for `onError`:
+ * the next one comes all the same, for as long as the process lives.
+ */
+export function startRounds(options: {
+  everyMs: number;
+  round: (signal: AbortSignal) => Promise<unknown>;
+  onError: (error: unknown) => void;
+}): Running {
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const run = async (): Promise<void> => {
+    while (!signal.aborted) {
+      await options.round(signal).catch((error: unknown) => {
+        if (!signal.aborted) options.onError(error);
+      });
+      await sleep(options.everyMs, undefined, { signal, ref: false }).catch(() => undefined);
+    }
+  };
+  const done = run();
+  return {
+    stop: async () => {
+      stopping.abort();
+      await done;
+    },
+  };
+}
 
 const STOP_DEADLINE_MS = 10_000;
 

@@ -1,8 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { allFamilies } from '../../domain/cache-key.ts';
 import type { CacheInspector } from '../../platform/cache/inspect.ts';
 import type { CacheReader } from '../../platform/cache/reader.ts';
-import type { Running } from '../../platform/lifecycle.ts';
+import { startRounds, type Running } from '../../platform/lifecycle.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Metrics } from '../../platform/metrics.ts';
 import type { Database } from '../../platform/postgres.ts';
@@ -23,26 +22,12 @@ const ENTRIES_PER_FAMILY = 1;
 
 /** Compares a few cached entries, chosen at random, with Postgres again and again. */
 export function startSampler(means: VerifyMeans): Running {
-  const stopping = new AbortController();
-  const done = run(means, stopping.signal);
-  return {
-    stop: async () => {
-      stopping.abort();
-      await done;
-    },
-  };
-}
-
-async function run(means: VerifyMeans, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
-    try {
-      await sleep(ROUND_MS, undefined, { signal, ref: false });
-      await sampleOnce(means, signal);
-    } catch (error) {
-      // Redis or Postgres is away: their own health checks say so. The next round tries again.
-      if (!signal.aborted) means.log.debug({ error }, 'a sample of the cache could not be taken');
-    }
-  }
+  return startRounds({
+    everyMs: ROUND_MS,
+    round: (signal) => sampleOnce(means, signal),
+    // Redis or Postgres is away: their own health checks say so.
+    onError: (error) => means.log.debug({ error }, 'a sample of the cache could not be taken'),
+  });
 }
 
 /** One round. Gives how many entries were compared. */

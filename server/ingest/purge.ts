@@ -1,5 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { Running } from '../../platform/lifecycle.ts';
+import { startRounds, type Running } from '../../platform/lifecycle.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Metrics } from '../../platform/metrics.ts';
 import type { Database } from '../../platform/postgres.ts';
@@ -64,27 +63,21 @@ type Means = { readonly database: Database; readonly log: Log; readonly metrics:
 
 /** Purges every ten minutes until stopped. Any number of workers may run: they take turns. */
 export function startPurge(means: Means): Running {
-  const stopping = new AbortController();
-  const done = run(means, stopping.signal);
-  return {
-    stop: async () => {
-      stopping.abort();
-      await done;
-    },
-  };
+  return startRounds({
+    everyMs: ROUND_MS,
+    round: (signal) => purgeAll(means, signal),
+    onError: (error) => means.log.warn({ error }, 'purging failed'),
+  });
 }
 
-async function run(means: Means, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
-    for (const purge of PURGES) {
-      try {
-        await purgeTable(means, purge, signal);
-      } catch (error) {
-        // Postgres is away or overloaded: the next round tries again, for as long as the process lives.
-        if (!signal.aborted) means.log.warn({ error, table: purge.table }, 'purging failed');
-      }
+async function purgeAll(means: Means, signal: AbortSignal): Promise<void> {
+  for (const purge of PURGES) {
+    try {
+      await purgeTable(means, purge, signal);
+    } catch (error) {
+      // Postgres is away or overloaded; the others may still go.
+      if (!signal.aborted) means.log.warn({ error, table: purge.table }, 'purging failed');
     }
-    await sleep(ROUND_MS, undefined, { signal, ref: false }).catch(() => undefined);
   }
 }
 
