@@ -9,9 +9,12 @@ import { findRole, USAGE } from './roles.ts';
 const [name, ...words] = process.argv.slice(2);
 
 // Started by a program that talks to us (clarin dev, the tests): when it is gone, so are we.
-if (process.channel) {
-  process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
-  process.channel.unref();
+// It may be gone already: then the channel is, but `send` still says that there was one.
+if (process.send) {
+  const leave = (): void => void process.kill(process.pid, 'SIGTERM');
+  process.once('disconnect', leave);
+  if (!process.connected) leave();
+  process.channel?.unref();
 }
 
 function refuse(sentence: string): never {

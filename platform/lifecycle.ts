@@ -58,6 +58,13 @@ export async function runUntilStopped(
     stopping.signal.addEventListener('abort', () => resolve(), { once: true });
   });
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => stopping.abort());
+  // From the moment it was asked, also while it still starts: a start may wait for what will never come.
+  stopping.signal.addEventListener('abort', () => {
+    setTimeout(() => {
+      log.error('did not stop in time');
+      process.exit(EXIT.fault);
+    }, STOP_DEADLINE_MS).unref();
+  });
   const crash = (error: unknown): never => {
     log.fatal({ error }, 'unhandled fault');
     process.exit(exitCodeOf(error));
@@ -75,11 +82,6 @@ export async function runUntilStopped(
     process.exit(exitCodeOf(error));
   }
   await asked;
-  const deadline = setTimeout(() => {
-    log.error('did not stop in time');
-    process.exit(EXIT.fault);
-  }, STOP_DEADLINE_MS);
-  deadline.unref();
   await running.stop();
   process.exit(EXIT.ok);
 }
