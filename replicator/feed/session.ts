@@ -10,48 +10,17 @@ import {
 import type { Lsn } from '../../domain/lsn.ts';
 import type { Principal } from '../../domain/permission.ts';
 import { verifyAccessToken, type AccessClaims } from '../../platform/access.ts';
-import type { Log } from '../../platform/log.ts';
-import type { Metrics } from '../../platform/metrics.ts';
-import type { Queries } from '../../platform/postgres.ts';
 import type { Connection } from './connection.ts';
-import type { History, Resumer } from './history.ts';
-import type { Hub } from './hub.ts';
+import type { Resumer } from './history.ts';
 import { Inbox, type ClientRequest, type Hello } from './inbox.ts';
 import { AHEAD_TIMEOUT_MS, HISTORY_BACKLOG_BYTES } from './limits.ts';
 import { PrincipalWatch } from './principal-watch.ts';
 import type { Subscription } from './room.ts';
+import type { SessionOptions, SessionState } from './session-state.ts';
 import { SignalWriter } from './signal.ts';
 import { SubscriptionSet } from './subscription-set.ts';
 
-/**
- * One socket's conversation.
- *
- *   awaiting hello ──hello──► authenticating ──principal──► live ──► closed
- *
- * Every state may close. `authenticating` is in its account's room already, so that a revocation that comes while the
- * principal is being read makes it be read again. In `live`, a control change *holds* the session: its subscriptions
- * leave the room in the same turn, before the commit that brought the change is delivered, and go on from the log when
- * the principal has been read again. So nothing behind a revocation can reach a revoked socket, however long that takes.
- */
-type State =
-  | { readonly kind: 'awaiting hello' }
-  | { readonly kind: 'authenticating'; readonly accountId: number | undefined }
-  | { readonly kind: 'live'; readonly accountId: number; claims: AccessClaims }
-  | { readonly kind: 'closed' };
-
-export type SessionOptions = {
-  readonly connection: Connection;
-  readonly hub: Hub;
-  readonly history: History;
-  readonly database: Queries;
-  readonly secret: string;
-  readonly log: Log;
-  readonly metrics: Metrics;
-  /** Wall clock: tokens expire by it. */
-  readonly nowMs: () => number;
-  readonly onAuthenticated: () => void;
-};
-
+/** One socket's conversation; its states and their moves are in session-state.ts. */
 export class Session implements Resumer {
   readonly connection: Connection;
   readonly #options: SessionOptions;
@@ -60,7 +29,7 @@ export class Session implements Resumer {
   readonly #inbox: Inbox;
   readonly #signals: SignalWriter;
   readonly #helloDeadlineMs: number;
-  #state: State = { kind: 'awaiting hello' };
+  #state: SessionState = { kind: 'awaiting hello' };
 
   constructor(options: SessionOptions) {
     const nowMs = options.nowMs();
