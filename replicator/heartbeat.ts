@@ -41,7 +41,7 @@ export class HeartbeatLoop {
     this.#options = options;
   }
 
-  /** Clock of the newest heartbeat that reached the WAL, ms since 1970; undefined before the first. */
+  /** When the newest heartbeat was begun, ms since 1970, whether it went out or not; undefined before the first. */
   get emittedAtMs(): number | undefined {
     return this.#emittedAtMs;
   }
@@ -75,6 +75,9 @@ export class HeartbeatLoop {
 
   async #emit(signal: AbortSignal): Promise<void> {
     const { db, control, mandate, published } = this.#options;
+    // Before anything that may wait: with Postgres gone without a word not even a heartbeat goes out, and that it does not
+    // come back is what the watchdog must see.
+    this.#emittedAtMs = Date.now();
     await assertStillPublished(this.#options, published);
     const sentMs = Date.now();
     const redisMs = await control.redisTimeMs();
@@ -91,7 +94,6 @@ export class HeartbeatLoop {
                  pg_logical_emit_message(true, ${MESSAGE_HEARTBEAT}, ${text}) as lsn`,
       { signal },
     );
-    this.#emittedAtMs = sentMs;
   }
 
   /** False for one of another attempt or leader, and for a forged one. */

@@ -4,7 +4,7 @@ import { sleep } from '../platform/backoff.ts';
 /** What the watchdog looks at. Clocks are ms since 1970. */
 export type StreamVitals = {
   readonly nowMs: number;
-  /** Newest heartbeat that went into the WAL; undefined before the first. */
+  /** When the newest heartbeat was begun, whether it went out or not; undefined before the first. */
   readonly emittedAtMs: number | undefined;
   /** When the newest one that came back had been sent. */
   readonly returnedSentMs: number | undefined;
@@ -18,7 +18,7 @@ export type StreamVitals = {
 /**
  * Pure: true when the stream is wedged, so that only a new process helps (half-open connections, a walsender that
  * hangs). A catch-up is none, however long: bytes arrive. Nor is waiting for Redis or for visibility: restarting
- * would not end it. Nor a Postgres that takes no heartbeats: then the stream ends by itself.
+ * would not end it. Nor a Postgres that takes no heartbeats and still answers on the stream.
  */
 export function isStuck(vitals: StreamVitals): boolean {
   const { nowMs, emittedAtMs, returnedSentMs, lastReceivedAtMs, hasBacklog, stuckAfterMs } = vitals;

@@ -2,8 +2,8 @@ import { createServer, connect, type Socket } from 'node:net';
 import type { AddressInfo } from 'node:net';
 
 /**
- * Between a replicator and its Postgres. `freeze` makes replication connections half open: both ends believe in them and
- * no byte passes any more, as when a firewall forgets a connection. Everything else goes on.
+ * Between a replicator and its Postgres. `freeze` makes the replication connections of now half open: both ends believe in
+ * them and no byte passes any more, as when a firewall forgets a connection. Everything else goes on, new ones too.
  */
 export async function startHalfOpenProxy(
   target: string,
@@ -11,13 +11,13 @@ export async function startHalfOpenProxy(
   const { hostname, port } = new URL(target);
   const replicating = new Set<Socket>();
   const open = new Set<Socket>();
-  let isFrozen = false;
+  const frozen = new Set<Socket>();
   const server = createServer((client) => {
     const upstream = connect(Number(port), hostname);
     client.once('data', (startup: Buffer) => {
       if (startup.includes('replication\0')) replicating.add(client);
     });
-    const passes = (): boolean => !(isFrozen && replicating.has(client));
+    const passes = (): boolean => !frozen.has(client);
     const pipe = (from: Socket, to: Socket): void => {
       open.add(from);
       from.on('data', (chunk) => void (passes() && to.write(chunk)));
@@ -37,7 +37,7 @@ export async function startHalfOpenProxy(
   return {
     url: url.href,
     freeze: () => {
-      isFrozen = true;
+      for (const socket of replicating) frozen.add(socket);
     },
     stop: async () => {
       for (const socket of open) socket.destroy();
