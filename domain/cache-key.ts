@@ -72,7 +72,8 @@ export function reachOf(entity: Entity, entities: readonly Entity[] = ENTITIES):
   if (entity.cache.list) add({ family: listFamily(entity.table), scope: 'all' });
   for (const other of entities) {
     for (const embed of Object.values(other.embeds)) {
-      const isShown = embed.table === entity.table;
+      // An id alone changes with the link, never with the row it names.
+      const isShown = embed.table === entity.table && embed.columns.some((name) => name !== 'id');
       const isLink = embed.kind === 'many' && embed.through === entity.table;
       if (!isShown && !isLink) continue;
       if (other.cache.list) add({ family: listFamily(other.table), scope: 'all' });

@@ -11,7 +11,8 @@ export type ColumnKind =
   | 'timestamp'
   | 'date'
   | 'json'
-  | 'text_array';
+  | 'text_array'
+  | 'id_array';
 
 /** `never`: the database or a command sets it; `create`: only when the row is made; `always`: PATCH too. */
 export type ColumnWrite = 'never' | 'create' | 'always';
@@ -175,6 +176,12 @@ export const json = <const O extends Options = Options>(
     }),
     options,
   );
+
+/** Ids, `bigint[]` in Postgres, JSON numbers. */
+export const idArray = <const O extends Options = Options>(
+  options: O & { max?: number } = {} as O,
+): Column<'id_array', Nullable<O>> =>
+  column('id_array', 'bigint[]', z.array(idSchema).max(options.max ?? 100), options);
 
 export const textArray = <const O extends Options = Options>(
   options: O & { values?: readonly string[]; max?: number } = {} as O,

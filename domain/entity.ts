@@ -68,6 +68,13 @@ export type Entity<C extends Columns = Columns> = {
   readonly identity: readonly string[];
   /** Columns by which a feed subscription may filter. */
   readonly feedFilters: readonly string[];
+  /**
+   * Column that says through which device a row came: a role that is restricted to some devices sees no others' rows,
+   * by REST and in the feed. Undefined: the row has nothing to do with devices.
+   */
+  readonly device: string | undefined;
+  /** Whether such a role sees rows of no device. */
+  readonly deviceless: 'shown' | 'hidden';
   readonly embeds: Readonly<Record<string, Embed>>;
   readonly list: ListDeclaration | undefined;
   readonly cache: { readonly row: boolean; readonly list: boolean };
@@ -82,7 +89,9 @@ type Declaration<C extends Columns> = {
   permission?: Permission;
   columns: C;
   identity?: readonly string[];
-  feedFilters?: readonly (keyof C & string)[];
+  feedFilters?: readonly ((keyof C & string) | 'id')[];
+  device?: string;
+  deviceless?: 'shown' | 'hidden';
   embeds?: Readonly<Record<string, Embed>>;
   list?: ListDeclaration;
   cache?: { row: boolean; list: boolean };
@@ -127,6 +136,8 @@ function complete<C extends Columns>(
     columns: declaration.columns,
     identity: declaration.identity ?? identity,
     feedFilters: declaration.feedFilters ?? [],
+    device: declaration.device,
+    deviceless: declaration.deviceless ?? 'hidden',
     embeds: declaration.embeds ?? {},
     list: declaration.list,
     cache: declaration.cache ?? { row: false, list: false },
@@ -151,6 +162,12 @@ function assertDeclaration(entity: Entity): void {
     if (entity.columns[name]?.nullable) fail(`${name} in the identity may be null`);
   }
   entity.feedFilters.forEach(known);
+  if (entity.device !== undefined) {
+    known(entity.device);
+    // The feed must know the device of a change, of a delete too.
+    if (!entity.feedFilters.includes(entity.device))
+      fail(`its device ${entity.device} is not a feed filter`);
+  }
   if (entity.list) {
     entity.list.sorts.forEach(known);
     if (!entity.list.sorts.includes(entity.list.sort)) fail('default sort is not among the sorts');
@@ -175,7 +192,9 @@ type JsonValue<K extends ColumnKind> = K extends 'id' | 'int' | 'numeric'
       ? Record<string, unknown>
       : K extends 'text_array'
         ? string[]
-        : string;
+        : K extends 'id_array'
+          ? number[]
+          : string;
 
 /** A row as REST and the feed show it: what is null in Postgres is absent. */
 export type RowOf<E extends Entity> = {

@@ -23,6 +23,8 @@ export type Principal = {
   readonly roleId: number | null;
   readonly isSuperAdmin: boolean;
   readonly permissions: readonly string[];
+  /** The devices whose rows it sees; null: all of them. */
+  readonly deviceIds: readonly number[] | null;
 };
 
 /** True when the principal may do what the permission names. */

@@ -24,7 +24,9 @@ export function formatValue(kind: ColumnKind, text: string): string {
     case 'json':
       return text;
     case 'text_array':
-      return formatArray(text);
+      return formatArray(text, JSON.stringify);
+    case 'id_array':
+      return formatArray(text, formatNumber);
     case 'text':
     case 'date':
       return JSON.stringify(text);
@@ -53,7 +55,7 @@ export function formatTimestamp(text: string): string {
 }
 
 /** A Postgres array literal to JSON, nested ones included. https://www.postgresql.org/docs/current/arrays.html */
-function formatArray(text: string): string {
+function formatArray(text: string, format: (item: string) => string): string {
   // A lower bound other than 1 is written in front: [0:1]={a,b}.
   let at = text.indexOf('{');
   const item = (): string => {
@@ -64,12 +66,12 @@ function formatArray(text: string): string {
         value += text[at] ?? '';
       }
       at++;
-      return JSON.stringify(value);
+      return format(value);
     }
     const start = at;
     while (at < text.length && text[at] !== ',' && text[at] !== '}') at++;
     const bare = text.slice(start, at);
-    return bare === 'NULL' ? 'null' : JSON.stringify(bare);
+    return bare === 'NULL' ? 'null' : format(bare);
   };
   const list = (): string => {
     const parts: string[] = [];

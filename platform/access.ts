@@ -84,7 +84,9 @@ export async function loadPrincipal(
 ): Promise<Principal | undefined> {
   const rows = await db.query(
     sql`
-      select member.role_id, person.is_super_admin, to_json(role.permissions) as permissions
+      select member.role_id, person.is_super_admin and session.api_key_id is null as is_super_admin,
+        to_json(role.permissions) as permissions, to_json(session.permissions) as key_permissions,
+        to_json(role.device_ids) as device_ids
       from public.sessions as session
       join public.users as person on person.id = session.user_id and person.is_active
       join public.accounts as account on account.id = session.account_id and account.is_active
@@ -96,17 +98,32 @@ export async function loadPrincipal(
         and session.user_id = ${session.userId}
         and session.revoked_at is null
         and session.expires_at > now()
-        and (person.is_super_admin or member.id is not null)`,
+        and (person.is_super_admin and session.api_key_id is null or member.id is not null)`,
     { signal },
   );
   const row = rows[0];
   if (!row) return undefined;
+  const isSuperAdmin = row['is_super_admin'] === 't';
   return {
     sessionId: session.sessionId,
     userId: session.userId,
     accountId: session.accountId,
     roleId: row['role_id'] ? Number(row['role_id']) : null,
-    isSuperAdmin: row['is_super_admin'] === 't' || row['is_super_admin'] === 'true',
-    permissions: row['permissions'] ? (JSON.parse(row['permissions']) as string[]) : [],
+    isSuperAdmin,
+    permissions: narrow(
+      parseList<string>(row['permissions']) ?? [],
+      parseList(row['key_permissions']),
+    ),
+    deviceIds: isSuperAdmin ? null : (parseList<number>(row['device_ids']) ?? null),
   };
+}
+
+function parseList<T>(json: string | null | undefined): T[] | undefined {
+  return json ? (JSON.parse(json) as T[]) : undefined;
+}
+
+/** A key's permissions are at most its member's: what both include, `*` standing for all. */
+function narrow(role: readonly string[], key: readonly string[] | undefined): readonly string[] {
+  if (key === undefined || key.includes('*')) return role;
+  return role.includes('*') ? key : key.filter((permission) => role.includes(permission));
 }

@@ -10,6 +10,7 @@ import {
   rowStatement,
   updateStatement,
 } from './entity-sql/statements.ts';
+import type { Reach } from './entity-sql/scope.ts';
 import type { Queries, TextRow } from './postgres.ts';
 
 /**
@@ -18,8 +19,7 @@ import type { Queries, TextRow } from './postgres.ts';
  *
  * Scope: tenant rows by account_id; the account itself by its id; users (global) by a membership in the account.
  */
-export type Reading = {
-  accountId: number;
+export type Reading = Reach & {
   /** Whether the caller may see columns that need this permission; absent: all of them. */
   sees?: Sees | undefined;
   signal?: AbortSignal | undefined;
@@ -59,8 +59,8 @@ export async function listEntities(
   entity: Entity,
   options: Reading & { query: ListQuery },
 ): Promise<string> {
-  const { accountId, query, sees, signal } = options;
-  const rows = await db.query(listStatement(entity, accountId, query), { signal });
+  const { query, sees, signal } = options;
+  const rows = await db.query(listStatement(entity, options, query), { signal });
   return writeList(entity, query, rows, sees);
 }
 
@@ -106,7 +106,7 @@ export async function updateEntity(
 export async function deleteEntity(
   tx: Queries,
   entity: Entity,
-  options: { accountId: number; id: number; ifMatch?: string | undefined },
+  options: Reach & { id: number; ifMatch?: string | undefined },
 ): Promise<boolean> {
   const deleted = await tx.query(deleteStatement(entity, options, options.ifMatch));
   if (deleted.length > 0) return true;

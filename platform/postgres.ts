@@ -149,7 +149,11 @@ export function createDatabase(options: Options): Database {
 }
 
 function announceOrigin(origin: Origin): Sql {
-  return sql`select pg_logical_emit_message(true, ${MESSAGE_ORIGIN}, ${JSON.stringify(origin)})`;
+  const json = JSON.stringify(origin);
+  // Once for whoever watches the log, once for the triggers that write down who changed what.
+  return sql`
+    select pg_logical_emit_message(true, ${MESSAGE_ORIGIN}, ${json}),
+      set_config('clarin.origin', ${json}, true)`;
 }
 
 /** Any commit of this session so far ends at or before the WAL's insert position. */

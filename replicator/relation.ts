@@ -33,6 +33,7 @@ const OIDS: Readonly<Record<string, number>> = {
   date: 1082,
   jsonb: 3802,
   'text[]': 1009,
+  'bigint[]': 1016,
 };
 
 /** @throws ClarinError `replication_drift` naming every difference between the table and its declaration. */
@@ -199,7 +200,13 @@ function compileProjection(
 }
 
 function isToastable(kind: ColumnKind | undefined): boolean {
-  return kind === 'text' || kind === 'json' || kind === 'text_array' || kind === 'numeric';
+  return (
+    kind === 'text' ||
+    kind === 'json' ||
+    kind === 'text_array' ||
+    kind === 'id_array' ||
+    kind === 'numeric'
+  );
 }
 
 /** Concatenation leaves a tree of pieces that weighs several times its text; looking into it makes it one piece. */

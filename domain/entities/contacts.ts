@@ -57,10 +57,21 @@ export const contacts = defineEntity({
       columns: ['id', 'name', 'color'],
       order: 'name',
     },
+    /** Devices that know it. Ids only: what a device is called is for those who may see it. */
+    devices: {
+      kind: 'many',
+      table: 'devices',
+      through: 'contact_device_names',
+      owner: 'contact_id',
+      target: 'device_id',
+      columns: ['id'],
+      order: 'id',
+    },
   },
   list: {
     filters: {
       tag_ids: { kind: 'linked', embed: 'tags' },
+      device_id: { kind: 'linked', embed: 'devices' },
       has_phone: { kind: 'has', column: 'phone' },
       is_group: { kind: 'equals', column: 'is_group' },
       do_not_contact: { kind: 'equals', column: 'do_not_contact' },

@@ -1,4 +1,4 @@
-import { text, textArray } from '../column.ts';
+import { idArray, text, textArray } from '../column.ts';
 import { defineEntity } from '../entity.ts';
 import { PERMISSIONS } from '../permission.ts';
 
@@ -9,6 +9,8 @@ export const roles = defineEntity({
   columns: {
     name: text({ required: true, min: 1, max: 100, write: 'always' }),
     permissions: textArray({ required: true, values: ['*', ...PERMISSIONS], write: 'always' }),
+    /** The devices whose chats it may see; absent: all of them. */
+    device_ids: idArray({ nullable: true, max: 1000, write: 'always' }),
   },
   list: {
     filters: {},

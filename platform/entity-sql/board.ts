@@ -103,7 +103,7 @@ export function parseBoardKey(key: string): BoardQuery | undefined {
 
 /** Stages with how many leads each has, then the first leads of each by the index of the sort, then their embeds. */
 export function boardStatement(accountId: number, query: BoardQuery): Sql {
-  const conditions = conditionsOf(leads, 'candidate', accountId, query);
+  const conditions = conditionsOf(leads, 'candidate', { accountId }, query);
   const direction = ascOrDesc(query.order);
   const sorted = column('candidate', query.sort);
   const stageColumns = STAGE_COLUMNS.map(

@@ -1,7 +1,7 @@
 import type { Entity, ListFilter } from '../../domain/entity.ts';
 import { column, join, sql, type Sql } from '../sql.ts';
 import type { FilterValue } from './filter-value.ts';
-import { inAccount, tableOf } from './scope.ts';
+import { inReach, tableOf, type Reach } from './scope.ts';
 
 type Restriction = {
   readonly filters: Readonly<Record<string, FilterValue>>;
@@ -9,13 +9,9 @@ type Restriction = {
 };
 
 /** Everything a list asks of the row `alias`, the account first. */
-export function conditionsOf(
-  entity: Entity,
-  alias: string,
-  accountId: number,
-  query: Restriction,
-): Sql {
-  const conditions = [inAccount(entity, alias, accountId)];
+export function conditionsOf(entity: Entity, alias: string, reach: Reach, query: Restriction): Sql {
+  const { accountId } = reach;
+  const conditions = [inReach(entity, alias, reach)];
   for (const [name, filter] of Object.entries(entity.list?.filters ?? {})) {
     const value = query.filters[name];
     if (value) conditions.push(filterCondition({ entity, alias, accountId, filter, value }));
@@ -96,7 +92,7 @@ function searchCondition(entity: Entity, alias: string, accountId: number, searc
     sources.push(sql`
       select found.id
       from ${tableOf(entity.table)} as found
-      where ${inAccount(entity, 'found', accountId)} and ${matches('found', own, search)}`);
+      where ${inReach(entity, 'found', { accountId })} and ${matches('found', own, search)}`);
   }
   for (const [name, columns] of embeds) {
     const embed = entity.embeds[name];

@@ -180,6 +180,7 @@ function fromText(column: Column, item: string): string | number | boolean | und
     case 'date':
     case 'json':
     case 'text_array':
+    case 'id_array':
       return undefined;
     default:
       return column.kind satisfies never;

@@ -52,6 +52,7 @@ function isValueOf(kind: ColumnKind, value: string): boolean {
     case 'date':
     case 'json':
     case 'text_array':
+    case 'id_array':
       return false;
     default:
       return kind satisfies never;

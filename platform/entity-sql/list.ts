@@ -6,7 +6,7 @@ import { conditionsOf } from './conditions.ts';
 import { joinEmbeds, selectEmbeds } from './embeds.ts';
 import { formatKeyset, type Keyset } from './keyset.ts';
 import { mustColumn, type ListQuery } from './list-query.ts';
-import { selectColumns, tableOf } from './scope.ts';
+import { selectColumns, tableOf, type Reach } from './scope.ts';
 
 export const ascOrDesc = (order: 'asc' | 'desc'): Sql => (order === 'asc' ? sql`asc` : sql`desc`);
 
@@ -14,11 +14,11 @@ export const ascOrDesc = (order: 'asc' | 'desc'): Sql => (order === 'asc' ? sql`
  * A page of a list: how many there are, the page's ids by the index of its sort, and only then the rows and what they
  * embed. One row more than the page holds, so that the end is known. With no rows there is one row without an id.
  */
-export function listStatement(entity: Entity, accountId: number, query: ListQuery): Sql {
+export function listStatement(entity: Entity, reach: Reach, query: ListQuery): Sql {
   const { sort, order, after, limit, page } = query;
   const direction = ascOrDesc(order);
   const offset = after ? 0 : (page - 1) * limit;
-  const candidates = candidatesOf(entity, accountId, query);
+  const candidates = candidatesOf(entity, reach, query);
   return sql`
     ${candidates.with}
     select counted.total as "list.total", ${selectColumns(entity, 'entity')}${selectEmbeds(entity)}
@@ -41,13 +41,9 @@ export function listStatement(entity: Entity, accountId: number, query: ListQuer
  * Where counting and paging read from, with a `where`. Searches and links are found once, for both: their cost is the
  * finding. Everything else is read twice, because each has an index that serves it better than a common list would.
  */
-function candidatesOf(
-  entity: Entity,
-  accountId: number,
-  query: ListQuery,
-): { with: Sql; from: Sql } {
+function candidatesOf(entity: Entity, reach: Reach, query: ListQuery): { with: Sql; from: Sql } {
   const rows = sql`${tableOf(entity.table)} as candidate
-      where ${conditionsOf(entity, 'candidate', accountId, query)}`;
+      where ${conditionsOf(entity, 'candidate', reach, query)}`;
   const isFoundOnce =
     query.search !== undefined ||
     Object.values(query.filters).some(({ kind }) => kind === 'linked');

@@ -6,10 +6,27 @@ export function tableOf(table: string): Sql {
   return sql`${ident('public')}.${ident(table)}`;
 }
 
+/** Whose rows: of the account, and where a role is restricted to some devices, of those. */
+export type Reach = {
+  readonly accountId: number;
+  /** Undefined: every device of the account. */
+  readonly devices?: readonly number[] | undefined;
+};
+
+/** That a row is one of those. */
+export function inReach(entity: Entity, alias: string, { accountId, devices }: Reach): Sql {
+  const own = inAccount(entity, alias, accountId);
+  if (devices === undefined || entity.device === undefined) return own;
+  const through = column(alias, entity.device);
+  const listed = sql`${through} = any(${[...devices]}::bigint[])`;
+  const seen = entity.deviceless === 'shown' ? sql`(${through} is null or ${listed})` : listed;
+  return sql`${own} and ${seen}`;
+}
+
 /**
  * That a row belongs to the account. The account itself by its id; a user, who has no account of his own, by a membership in it.
  */
-export function inAccount(entity: Entity, alias: string, accountId: number): Sql {
+function inAccount(entity: Entity, alias: string, accountId: number): Sql {
   switch (entity.scope) {
     case 'tenant':
       return sql`${column(alias, 'account_id')} = ${accountId}`;

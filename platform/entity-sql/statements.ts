@@ -3,19 +3,19 @@ import { column, empty, ident, join, sql, typeName, type Sql } from '../sql.ts';
 import { joinEmbeds, selectEmbeds } from './embeds.ts';
 import { parseInstant } from './instant.ts';
 import { mustColumn } from './list-query.ts';
-import { inAccount, selectColumns, tableOf } from './scope.ts';
+import { inReach, selectColumns, tableOf, type Reach } from './scope.ts';
 
 /** The statements of single rows. Each holds the account's condition; test/platform proves it for every entity. */
-export type Place = { readonly accountId: number; readonly id: number };
+export type Place = Reach & { readonly id: number };
 type Values = Readonly<Record<string, unknown>>;
 
 /** One row with its embeds. */
-export function rowStatement(entity: Entity, { accountId, id }: Place): Sql {
+export function rowStatement(entity: Entity, place: Place): Sql {
   return sql`
     select ${selectColumns(entity, 'entity')}${selectEmbeds(entity)}
     from ${tableOf(entity.table)} as entity
     ${joinEmbeds(entity, 'entity')}
-    where ${inAccount(entity, 'entity', accountId)} and entity.id = ${id}`;
+    where ${inReach(entity, 'entity', place)} and entity.id = ${place.id}`;
 }
 
 export function insertStatement(entity: Entity, accountId: number, values: Values): Sql {
@@ -31,7 +31,7 @@ export function insertStatement(entity: Entity, accountId: number, values: Value
 /** Updates only where something differs: an update that changes nothing would be noise in every browser. */
 export function updateStatement(
   entity: Entity,
-  { accountId, id }: Place,
+  place: Place,
   values: Values,
   ifMatch: string | undefined,
 ): Sql {
@@ -44,19 +44,15 @@ export function updateStatement(
   return sql`
     update ${tableOf(entity.table)} as entity
     set ${join(sets)}
-    where ${inAccount(entity, 'entity', accountId)} and entity.id = ${id}${unmodified(ifMatch)}
+    where ${inReach(entity, 'entity', place)} and entity.id = ${place.id}${unmodified(ifMatch)}
       and (${join(differs, ' or ')})
     returning entity.id`;
 }
 
-export function deleteStatement(
-  entity: Entity,
-  { accountId, id }: Place,
-  ifMatch: string | undefined,
-): Sql {
+export function deleteStatement(entity: Entity, place: Place, ifMatch: string | undefined): Sql {
   return sql`
     delete from ${tableOf(entity.table)} as entity
-    where ${inAccount(entity, 'entity', accountId)} and entity.id = ${id}${unmodified(ifMatch)}
+    where ${inReach(entity, 'entity', place)} and entity.id = ${place.id}${unmodified(ifMatch)}
     returning entity.id`;
 }
 

@@ -13,7 +13,10 @@ import { mustFindEntity } from '../../domain/registry.ts';
  */
 
 /** Columns and the text Postgres prints for the value wanted; all of them must hold. */
-export type Filter = readonly (readonly [column: string, value: string | null])[];
+export type Filter = readonly (readonly [
+  column: string,
+  value: string | null | ReadonlySet<string | null>,
+])[];
 
 type TableAudience = {
   readonly filter: Filter;
@@ -47,18 +50,33 @@ export function compileAudience({ id, tables, principal }: Request): Audience {
         `your role may not see "${table}": it needs "${entity.permission}"`,
       );
     }
-    const filter = compileFilter(entity, where ?? {}, principal);
+    const filter = [
+      ...compileFilter(entity, where ?? {}, principal),
+      ...restrictToDevices(entity, principal),
+    ];
     const seesAllColumns = Object.values(entity.columns).every((column) =>
       maySee(column, principal),
     );
     compiled.set(table, { filter, seesAllColumns });
-    parts.push([table, filter, seesAllColumns]);
+    parts.push([
+      table,
+      filter.map(([name, value]) => [name, value instanceof Set ? [...value] : value]),
+      seesAllColumns,
+    ]);
   }
   return { key: JSON.stringify(parts), tables: compiled };
 }
 
 function maySee(column: Column, principal: Principal): boolean {
   return column.permission === undefined || may(principal, column.permission);
+}
+
+/** A role that is restricted to some devices sees rows of those, the same as in platform/entity-sql/scope.ts. */
+function restrictToDevices(entity: Entity, { deviceIds, isSuperAdmin }: Principal): Filter {
+  if (entity.device === undefined || deviceIds === null || isSuperAdmin) return [];
+  const seen = new Set<string | null>([...deviceIds].sort((a, b) => a - b).map(String));
+  if (entity.deviceless === 'shown') seen.add(null);
+  return [[entity.device, seen]];
 }
 
 function compileFilter(
@@ -109,6 +127,7 @@ function filterText(
     case 'date':
     case 'json':
     case 'text_array':
+    case 'id_array':
       return text;
     default:
       return column.kind satisfies never;
@@ -119,7 +138,8 @@ function filterText(
 function matches(values: FilterValues, filter: Filter): boolean {
   return filter.every(([column, wanted]) => {
     const value = values[column];
-    return value === undefined || value === wanted;
+    if (value === undefined) return true;
+    return wanted instanceof Set ? wanted.has(value) : value === wanted;
   });
 }
 

@@ -6,6 +6,7 @@ import type { Queries } from '../../platform/postgres.ts';
 type Options = {
   entity: Entity;
   accountId: number;
+  devices?: readonly number[] | undefined;
   id: number;
   ifMatch?: string | undefined;
   sees?: Sees;
@@ -13,9 +14,9 @@ type Options = {
 
 /** A row is deleted for good. Gives the row as it was, JSON text. @throws ClarinError not_found, precondition_failed, conflict. */
 export async function deleteRow(tx: Queries, options: Options): Promise<string> {
-  const { entity, accountId, id, ifMatch, sees } = options;
-  const row = await readEntity(tx, entity, { accountId, id, sees });
-  const isDeleted = await deleteEntity(tx, entity, { accountId, id, ifMatch });
+  const { entity, accountId, devices, id, ifMatch, sees } = options;
+  const row = await readEntity(tx, entity, { accountId, devices, id, sees });
+  const isDeleted = await deleteEntity(tx, entity, { accountId, devices, id, ifMatch });
   if (row === undefined || !isDeleted) throw new ClarinError('not_found', 'there is no such row');
   return row;
 }

@@ -6,6 +6,7 @@ import { explainReferences } from './refusals.ts';
 type Options = {
   entity: Entity;
   accountId: number;
+  devices?: readonly number[] | undefined;
   id: number;
   values: Readonly<Record<string, unknown>>;
   ifMatch?: string | undefined;

@@ -12,7 +12,7 @@ const principal = (...permissions: string[]): Principal => ({
   userId: 1,
   accountId: 1,
   roleId: 1,
-  isSuperAdmin: false,
+  isSuperAdmin: false, deviceIds: null,
   permissions,
 });
 

@@ -1,5 +1,6 @@
 import type { Queries } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
+import { createConversations, createSalesTools, idsOf } from './conversation-fixture.ts';
 
 export type AccountFixture = {
   readonly accountId: number;
@@ -14,11 +15,16 @@ export type AccountFixture = {
   readonly contactIds: readonly number[];
   readonly leadIds: readonly number[];
   readonly tagIds: readonly number[];
+  readonly deviceIds: readonly number[];
+  readonly chatIds: readonly number[];
+  /** Of the first chat, oldest first. */
+  readonly messageIds: readonly number[];
 };
 
 /**
  * An account with at least one row in every entity: an administrator with a session, the default
- * pipeline, four tags, six contacts and twelve leads that differ in everything a list can ask for.
+ * pipeline, four tags, six contacts and twelve leads that differ in everything a list can ask for, two devices with
+ * four chats, and something of everything else.
  * `slug` must be free in this database.
  */
 export async function createAccount(db: Queries, slug: string): Promise<AccountFixture> {
@@ -60,6 +66,8 @@ export async function createAccount(db: Queries, slug: string): Promise<AccountF
       returning id`,
   );
   await linkTags(db, { accountId, tagIds, contactIds, leadIds });
+  const conversations = await createConversations(db, { accountId, userId, contactIds, tagIds });
+  await createSalesTools(db, { accountId, userId, contactIds, leadIds, ...conversations });
   const [pipeline] = await db.query(sql`
     select id from public.pipelines where account_id = ${accountId} and is_default`);
   return {
@@ -70,6 +78,7 @@ export async function createAccount(db: Queries, slug: string): Promise<AccountF
     contactIds,
     leadIds,
     tagIds,
+    ...conversations,
   };
 }
 
@@ -118,9 +127,4 @@ async function linkTags(
     select ${accountId}, contact.id, tag.id
     from unnest(${contactIds}::bigint[]) with ordinality as contact (id, place)
     join unnest(${tagIds}::bigint[]) with ordinality as tag (id, place) on tag.place % contact.place = 0`);
-}
-
-async function idsOf(db: Queries, statement: ReturnType<typeof sql>): Promise<number[]> {
-  const rows = await db.query(statement);
-  return rows.map((row) => Number(row['id']));
 }

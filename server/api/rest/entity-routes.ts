@@ -77,10 +77,10 @@ function registerReads(app: App, context: Context, entity: Entity): void {
       },
       async (request, reply) => {
         const query = request.query as ListQuery;
-        const { accountId, sees } = viewerOf(request);
+        const viewer = viewerOf(request);
         const body = await read(context, request, reply, {
           place: placeOf(request, entity, 'list', listKey(query)),
-          load: (signal) => loadList(context.database, entity, { accountId, query, sees, signal }),
+          load: (signal) => loadList(context.database, entity, { ...viewer, query, signal }),
         });
         return reply.send(body);
       },
@@ -100,10 +100,10 @@ function registerReads(app: App, context: Context, entity: Entity): void {
     },
     async (request, reply) => {
       const { id } = request.params;
-      const { accountId, sees } = viewerOf(request);
+      const viewer = viewerOf(request);
       const body = await read(context, request, reply, {
         place: placeOf(request, entity, 'row', String(id)),
-        load: (signal) => loadRow(context.database, entity, { accountId, id, sees, signal }),
+        load: (signal) => loadRow(context.database, entity, { ...viewer, id, signal }),
       });
       return sendVersioned(request, reply, entity, body);
     },
@@ -181,10 +181,14 @@ function registerDelete(app: App, context: Context, entity: Entity): void {
   );
 }
 
-/** Whose rows, and which of their restricted columns, the caller may see. */
-function viewerOf(request: Request) {
+/** Whose rows, through which devices, and which of their restricted columns, the caller may see. */
+export function viewerOf(request: Request) {
   const principal = principalOf(request);
-  return { accountId: principal.accountId, sees: seesOf(principal) };
+  return {
+    accountId: principal.accountId,
+    devices: principal.deviceIds ?? undefined,
+    sees: seesOf(principal),
+  };
 }
 
 /** What a write answers: the row as GET would show it, and its ETag. @throws ClarinError not_found without a row. */
@@ -201,11 +205,12 @@ export function answerDeleted(json: string): Answer {
 
 /**
  * Where the cache keeps an answer. A change drops the entry of an id by its very name, so there is room for one
- * variant only: whoever may not see every column is answered from Postgres.
+ * variant only: whoever may not see every row or every column is answered from Postgres.
  */
-function placeOf(request: Request, entity: Entity, kind: 'row' | 'list', field: string) {
+export function placeOf(request: Request, entity: Entity, kind: 'row' | 'list', field: string) {
   if (!entity.cache[kind]) return undefined;
-  const sees = seesOf(principalOf(request));
+  const { sees, devices } = viewerOf(request);
+  if (entity.device !== undefined && devices !== undefined) return undefined;
   const isRestricted = Object.values(entity.columns).some(
     ({ permission }) => permission && !sees(permission),
   );

@@ -12,7 +12,12 @@ import { sql } from '../../../platform/sql.ts';
  * How every body that may be cached is made from Postgres: by the routes on a miss, and again by `clarin verify`.
  * Undefined: there is no such row.
  */
-type Reading = { accountId: number; sees?: Sees; signal?: AbortSignal };
+type Reading = {
+  accountId: number;
+  devices?: readonly number[] | undefined;
+  sees?: Sees;
+  signal?: AbortSignal;
+};
 
 /** The body of what is not there, cached and fenced like any other. */
 export const ABSENT = 'null';

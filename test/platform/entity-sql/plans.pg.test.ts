@@ -67,7 +67,7 @@ async function explain(statement: Sql): Promise<Plan[]> {
 }
 
 const listPlan = (entity: Entity, raw: Record<string, string>): Promise<Plan[]> =>
-  explain(listStatement(entity, account.accountId, listQuerySchema(entity).parse(raw)));
+  explain(listStatement(entity, account, listQuerySchema(entity).parse(raw)));
 const indexes = (plans: readonly Plan[]): (string | undefined)[] =>
   plans.map((plan) => plan['Index Name']);
 /** Rows of a table that were taken in by other means than an index condition on what was asked. */
