@@ -56,7 +56,8 @@ export async function createConversations(
     values (${accountId}, ${messageIds[2]}, ${chatIds[0]}, 'me', '{Today}', now())`);
   await db.query(sql`
     insert into public.chat_tags (account_id, chat_id, tag_id)
-    values (${accountId}, ${chatIds[0]}, ${tagIds[0]}), (${accountId}, ${chatIds[1]}, ${tagIds[0]})`);
+    values (${accountId}, ${chatIds[0]}, ${tagIds[0]}), (${accountId}, ${chatIds[0]}, ${tagIds[1]}),
+      (${accountId}, ${chatIds[1]}, ${tagIds[0]})`);
   return { deviceIds, chatIds, messageIds };
 }
 
@@ -75,10 +76,10 @@ export async function createSalesTools(
     insert into public.media (account_id, device_id, object_key, mimetype, filename, state, created_by)
     values (${accountId}, ${deviceIds[0]}, ${`${accountId}/fixture`}, 'image/png', 'picture.png', 'stored', ${userId})`);
   await db.query(sql`
-    insert into public.interactions (account_id, kind, contact_id, lead_id, notes, created_by)
+    insert into public.interactions (account_id, kind, contact_id, lead_id, notes, created_by, next_action_at)
     values
-      (${accountId}, 'call', ${contactIds[0]}, null, 'Nobody answered', ${userId}),
-      (${accountId}, 'note', null, ${leadIds[0]}, 'Wants two', ${userId})`);
+      (${accountId}, 'call', ${contactIds[0]}, null, 'Nobody answered', ${userId}, now() + interval '1 day'),
+      (${accountId}, 'note', null, ${leadIds[0]}, 'Wants two', ${userId}, null)`);
   await db.query(sql`
     insert into public.quick_replies (account_id, shortcut, title, body)
     values (${accountId}, 'hi', 'Greeting', 'Hello {{name}}')`);
