@@ -12,8 +12,10 @@ describe('what a change reaches', () => {
     expect(reach('leads')).toEqual(['leads.list', 'leads.row/id']);
   });
 
-  it('[C11] a tag reaches every lead and contact that may show it', () => {
+  it('[C11] a tag reaches every lead, contact and chat that may show it', () => {
     expect(reach('tags')).toEqual([
+      'chats.list',
+      'chats.row',
       'contacts.list',
       'contacts.row',
       'leads.list',
@@ -28,8 +30,10 @@ describe('what a change reaches', () => {
     expect(mustFindEntity('lead_tags').identity).toContain('lead_id');
   });
 
-  it('[C11] a contact reaches the leads that show its name', () => {
+  it('[C11] a contact reaches the leads and chats that show its name', () => {
     expect(reach('contacts')).toEqual([
+      'chats.list',
+      'chats.row',
       'contacts.list',
       'contacts.row/id',
       'leads.list',
@@ -46,6 +50,11 @@ describe('what a change reaches', () => {
     ]);
   });
 
+  it('[C11] a device that is shown by its id alone reaches nobody until its link changes', () => {
+    expect(reach('devices')).not.toContain('contacts.list');
+    expect(reach('contact_device_names')).toEqual(['contacts.list', 'contacts.row/contact_id']);
+  });
+
   it('[C11] whatever decides who may do what reaches the principals', () => {
     for (const table of ['accounts', 'memberships', 'roles'])
       expect(reach(table)).toContain(PRINCIPALS);
@@ -54,9 +63,10 @@ describe('what a change reaches', () => {
 
   it('[C11] every cached entity and every table it embeds reaches its families', () => {
     for (const entity of ENTITIES) {
-      const shown = Object.values(entity.embeds).flatMap((embed) =>
-        embed.kind === 'many' ? [embed.table, embed.through] : [embed.table],
-      );
+      const shown = Object.values(entity.embeds).flatMap((embed) => {
+        const rows = embed.columns.join() === 'id' ? [] : [embed.table];
+        return embed.kind === 'many' ? [...rows, embed.through] : rows;
+      });
       for (const table of [entity.table, ...shown]) {
         const families = reachOf(mustFindEntity(table)).map((one) => one.family);
         if (entity.cache.list) expect(families).toContain(`${entity.table}.list`);
