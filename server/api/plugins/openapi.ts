@@ -3,6 +3,7 @@ import swaggerUi from '@fastify/swagger-ui';
 import { createJsonSchemaTransform } from 'fastify-type-provider-zod';
 import { TOKEN_COOKIE } from './auth.ts';
 import type { App } from '../context.ts';
+import { addExamples } from './openapi-examples.ts';
 
 /** OpenAPI 3.1, generated from the schemas that validate: page at /docs, document at /docs/json. Before the routes. */
 export async function registerOpenApi(app: App): Promise<void> {
@@ -25,6 +26,8 @@ export async function registerOpenApi(app: App): Promise<void> {
       security: [{ bearer: [] }, { cookie: [] }],
     },
     transform: createJsonSchemaTransform({ zodToJsonConfig: { unrepresentable: 'any' } }),
+    transformObject: (given) =>
+      'openapiObject' in given ? addExamples(given.openapiObject) : given.swaggerObject,
   });
   await app.register(swaggerUi, { routePrefix: '/docs' });
 }
