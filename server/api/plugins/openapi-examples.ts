@@ -113,7 +113,7 @@ function exampleOf(given: Schema, place: Place): unknown {
   if (schema.allOf) {
     return Object.assign({}, ...schema.allOf.map((part) => exampleOf(part, place))) as unknown;
   }
-  const [type] = [schema.type ?? 'object'].flat().filter((one) => one !== 'null');
+  const [type = 'object'] = [schema.type ?? 'object'].flat().filter((one) => one !== 'null');
   switch (type) {
     case 'object':
       return exampleOfObject(schema, place);

@@ -43,7 +43,14 @@ export function registerPipelineRoutes(app: App, context: Context): void {
             .array(draft)
             .min(2)
             .max(STAGES_MAX)
-            .refine(hasDistinctIds, 'names a stage twice'),
+            .refine(hasDistinctIds, 'names a stage twice')
+            .meta({
+              example: [
+                { id: 1, name: 'New', color: '#0ea5e9' },
+                { name: 'Visited', color: '#6366f1' },
+                { id: 2, name: 'Won' },
+              ],
+            }),
           reassign: z
             .array(z.strictObject({ from: idSchema, to: idSchema }))
             .max(REASSIGNMENTS_MAX)
