@@ -25,6 +25,8 @@ COPY --from=dependencies /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY package.json ./
 COPY bin/clarin.mjs bin/health.mjs ./bin/
+# A new volume takes over whose this is.
+RUN install --directory --owner=node --group=node --mode=0700 /var/lib/clarin/media
 USER node
 # api, feed, ingest, gateway
 EXPOSE 8080 8081 8082 8083

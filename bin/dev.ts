@@ -176,6 +176,7 @@ async function startRoles(
     REDIS_URL: given.redis,
     CLARIN_SECRET: settings.environment['CLARIN_SECRET'] || secrets.token,
     COOKIE_SECURE: 'false',
+    MEDIA_DIR: settings.environment['MEDIA_DIR'] || join(directory, 'media'),
     API_PORT: String(settings.apiPort),
     FEED_PORT: String(settings.feedPort),
     INGEST_PORT: String(settings.ingestPort),

@@ -54,11 +54,44 @@ export const settings = z.object({
   /** A browser page of this origin may call the API and open the feed; comma-separated. */
   ALLOWED_ORIGINS: z.string().default(''),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+  /** Where the bytes of files are: on this machine, or in a bucket. */
+  MEDIA_STORE: z.enum(['local', 's3']).default('local'),
+  /** For `local`. The same for every process on the machine. */
+  MEDIA_DIR: z.string().optional(),
+  /** For `s3`. AWS' own of the region without it. */
+  MEDIA_S3_ENDPOINT: url('http:', 'https:').optional(),
+  MEDIA_S3_REGION: z.string().default('us-east-1'),
+  MEDIA_S3_BUCKET: z.string().optional(),
+  MEDIA_S3_ACCESS_KEY_ID: z.string().optional(),
+  MEDIA_S3_SECRET_ACCESS_KEY: z.string().optional(),
+  /** The bucket in the path and not in the host's name: what most servers that are not AWS want. */
+  MEDIA_S3_FORCE_PATH_STYLE: z.enum(['true', 'false']).default('false'),
+  /** Largest file, in bytes. Rows count in 31 bits. */
+  MEDIA_BYTES_MAX: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(2 ** 31 - 1)
+    .default(100 * 1024 * 1024),
   /** Where `clarin dev` keeps Postgres' data, logs and its secrets. */
   CLARIN_DATA_DIR: z.string().optional(),
   /** Programs of Postgres that `clarin dev` and the tests start instead of those of the npm package. */
   PG_BIN: z.string().optional(),
 });
+
+/** Where files are kept; `bytesMax` is the largest one an upload may bring. */
+export type MediaConfig =
+  | { readonly store: 'local'; readonly directory: string; readonly bytesMax: number }
+  | {
+      readonly store: 's3';
+      readonly endpoint: string | undefined;
+      readonly region: string;
+      readonly bucket: string;
+      readonly accessKeyId: string;
+      readonly secretAccessKey: string;
+      readonly forcePathStyle: boolean;
+      readonly bytesMax: number;
+    };
 
 export type Config = {
   readonly databaseUrl: string;
@@ -84,12 +117,14 @@ export type Config = {
   readonly cookieSecure: boolean;
   readonly allowedOrigins: readonly string[];
   readonly logLevel: string;
+  /** Of a role that has no use for it: nothing that works. */
+  readonly media: MediaConfig;
 };
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** What a role can do without: migrate and slot need neither Redis nor a secret. */
-export type Needs = { redis: boolean; secret: boolean };
+/** What a role can do without: migrate and slot need neither Redis nor a secret, and files are for api and ingest. */
+export type Needs = { redis: boolean; secret: boolean; media: boolean };
 
 /** @throws ClarinError `configuration` naming every variable that is missing or wrong, in words. */
 export function parseSettings<T>(schema: z.ZodType<T>, given: Environment): T {
@@ -109,11 +144,12 @@ export function parseSettings<T>(schema: z.ZodType<T>, given: Environment): T {
 /** @throws ClarinError `configuration` naming every variable that is missing or wrong, in words. */
 export function readConfig(
   environment: Environment = process.env,
-  needs: Needs = { redis: true, secret: true },
+  needs: Needs = { redis: true, secret: true, media: true },
 ): Config {
   const given = { ...environment };
   if (!needs.redis) given['REDIS_URL'] ??= 'redis://127.0.0.1:6379';
   if (!needs.secret) given['CLARIN_SECRET'] ??= '-'.repeat(32);
+  if (!needs.media) Object.assign(given, { MEDIA_STORE: 'local', MEDIA_DIR: '/nonexistent' });
   const value = parseSettings(settings, given);
   const migrateDatabaseUrl = value.MIGRATE_DATABASE_URL ?? value.DATABASE_URL;
   const database = decodeURIComponent(new URL(value.DATABASE_URL).pathname.slice(1)) || 'postgres';
@@ -143,5 +179,32 @@ export function readConfig(
       .map((origin) => origin.trim())
       .filter((origin) => origin !== ''),
     logLevel: value.LOG_LEVEL,
+    media: readMediaConfig(value),
   };
+}
+
+/** @throws ClarinError `configuration` naming what the chosen store lacks. */
+function readMediaConfig(value: z.infer<typeof settings>): MediaConfig {
+  const bytesMax = value.MEDIA_BYTES_MAX;
+  const missing: string[] = [];
+  const need = (name: keyof typeof value, given: string | undefined): string => {
+    if (given === undefined) missing.push(`${name} is missing`);
+    return given ?? '';
+  };
+  const config: MediaConfig =
+    value.MEDIA_STORE === 'local'
+      ? { store: 'local', directory: need('MEDIA_DIR', value.MEDIA_DIR), bytesMax }
+      : {
+          store: 's3',
+          endpoint: value.MEDIA_S3_ENDPOINT,
+          region: value.MEDIA_S3_REGION,
+          bucket: need('MEDIA_S3_BUCKET', value.MEDIA_S3_BUCKET),
+          accessKeyId: need('MEDIA_S3_ACCESS_KEY_ID', value.MEDIA_S3_ACCESS_KEY_ID),
+          secretAccessKey: need('MEDIA_S3_SECRET_ACCESS_KEY', value.MEDIA_S3_SECRET_ACCESS_KEY),
+          forcePathStyle: value.MEDIA_S3_FORCE_PATH_STYLE === 'true',
+          bytesMax,
+        };
+  if (missing.length === 0) return config;
+  const reasons = `${missing.join('; ')} (MEDIA_STORE is ${value.MEDIA_STORE})`;
+  throw new ClarinError('configuration', `${reasons}. The README lists every setting.`);
 }

@@ -32,6 +32,7 @@ function configOf(port: number) {
     CLARIN_SECRET: SECRET,
     CLARIN_REDIS_PREFIX: world.space.prefix,
     GATEWAY_PORT: String(port),
+    MEDIA_DIR: '/nonexistent',
   });
 }
 

@@ -42,6 +42,7 @@ export async function createWorld(
     CLARIN_SECRET: 'replicator-tests-'.repeat(3),
     CLARIN_REDIS_PREFIX: `t${randomBytes(6).toString('hex')}`,
     FEED_PORT: '0',
+    MEDIA_DIR: '/nonexistent',
   });
   const client = await connect(database.ownerUrl);
   const redis = createRedis({ url: redisUrl, name: 'test', log });

@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { readConfig, type Config } from '../../platform/config.ts';
 import { createLog } from '../../platform/log.ts';
 import { sql } from '../../platform/sql.ts';
@@ -89,6 +90,7 @@ describe('starting', () => {
       DATABASE_URL: db.url,
       REDIS_URL: commonRedisUrl(),
       CLARIN_SECRET: SECRET,
+      MEDIA_DIR: join(inject('runDirectory'), 'media'),
       API_PORT: '0',
       INGEST_PORT: '0',
       CLARIN_REDIS_PREFIX: `start-${process.pid}`,

@@ -1,5 +1,6 @@
+import { join } from 'node:path';
 import type { Redis } from 'ioredis';
-import { afterAll } from 'vitest';
+import { afterAll, inject as provided } from 'vitest';
 import type { App } from '../../server/api/context.ts';
 import { buildApp } from '../../server/api/app.ts';
 import { issueAccessToken } from '../../platform/access.ts';
@@ -63,6 +64,7 @@ export async function startTestApi(
     REDIS_URL: options.redisUrl ?? commonRedisUrl(),
     CLARIN_SECRET: 'a secret of the tests that is long enough',
     CLARIN_REDIS_PREFIX: `t${process.pid}-${spaces++}`,
+    MEDIA_DIR: join(provided('runDirectory'), 'media'),
     RATE_LIMIT_PER_MINUTE: '1000000',
     LOGIN_LIMIT_PER_MINUTE: '1000000',
     ...options.environment,

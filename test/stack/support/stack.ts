@@ -1,4 +1,6 @@
+import { join } from 'node:path';
 import pg from 'pg';
+import { inject } from 'vitest';
 import { hashPassword } from '../../../platform/password.ts';
 import {
   createTestDatabase,
@@ -82,6 +84,7 @@ export async function startStack({
     REDIS_URL: redis.url,
     CLARIN_SECRET: SECRET,
     COOKIE_SECURE: 'false',
+    MEDIA_DIR: join(inject('runDirectory'), 'media'),
     LOG_LEVEL: 'info',
     RATE_LIMIT_PER_MINUTE: '1000000',
     LOGIN_LIMIT_PER_MINUTE: '1000000',
