@@ -81,7 +81,9 @@ export type ResyncReason =
   /** Your cursor is older than what the account's log still holds. */
   | 'history'
   /** Your cursor is ahead of this server's history: it comes from somewhere else. */
-  | 'ahead';
+  | 'ahead'
+  /** Your role has other devices now: rows you hold may no longer be yours, and others are that you never got. */
+  | 'access';
 
 export type ServerMessage =
   | { type: 'welcome'; version: number; account_id: number; cursor: string; heartbeat_ms: number }

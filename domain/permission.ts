@@ -25,6 +25,10 @@ export type Principal = {
   readonly permissions: readonly string[];
   /** The devices whose rows it sees; null: all of them. */
   readonly deviceIds: readonly number[] | null;
+  /** A program, which acts for the user by this key; null: the user. */
+  readonly apiKeyId: number | null;
+  /** When the session is over, in seconds since 1970: nothing is written when it passes, so whoever remembers looks. */
+  readonly expiresAt: number;
 };
 
 /** True when the principal may do what the permission names. */

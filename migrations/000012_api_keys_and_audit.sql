@@ -64,15 +64,39 @@ create trigger carry_to_session after update on public.api_keys
   ) execute function clarin.carry_key_to_session();
 alter table public.api_keys enable always trigger carry_to_session;
 
--- A new password ends people's sessions; a program's key goes on until it is revoked or its user is shut out.
+-- A new password ends people's sessions; a program's key goes on until it is revoked or its user is shut out. Then the
+-- key itself is revoked, and not its session only: a user who comes back finds keys that say that they are dead.
 create or replace function clarin.revoke_sessions() returns trigger
 language plpgsql as $$
 begin
   update public.sessions
   set revoked_at = clock_timestamp()
-  where user_id = new.id and revoked_at is null and (api_key_id is null or not new.is_active);
+  where user_id = new.id and revoked_at is null and api_key_id is null;
+  if not new.is_active then
+    update public.api_keys
+    set revoked_at = clock_timestamp()
+    where user_id = new.id and revoked_at is null;
+  end if;
   return null;
 end $$;
+
+-- Whose session a key is, good or not; notes once an hour that a good one is in use. As the owner, so that the feed
+-- can ask without reading digests, or writing anything else.
+create function clarin.use_api_key(digest bytea)
+returns table (session_id bigint, user_id bigint, account_id bigint)
+language plpgsql security definer set search_path = '' as $$
+begin
+  update public.api_keys as key
+  set last_used_at = now()
+  where key.key_hash = digest and key.revoked_at is null and (key.expires_at is null or key.expires_at > now())
+    and (key.last_used_at is null or key.last_used_at < now() - interval '1 hour');
+  return query
+    select session.id, session.user_id, session.account_id
+    from public.api_keys as key
+    join public.sessions as session on session.account_id = key.account_id and session.api_key_id = key.id
+    where key.key_hash = digest;
+end $$;
+revoke all on function clarin.use_api_key(bytea) from public;
 
 create table public.audit_log (
   id bigint generated always as identity (maxvalue 9007199254740991) primary key,

@@ -10,6 +10,7 @@ begin
     grant select, insert, update, delete on all tables in schema private to clarin_api;
     grant select on clarin.schema_migrations to clarin_api;
     alter default privileges in schema public grant select, insert, update, delete on tables to clarin_api;
+    grant execute on function clarin.use_api_key(bytea) to clarin_api;
     -- Written by its trigger alone.
     revoke insert, update, delete on public.audit_log from clarin_api;
   end if;
@@ -43,6 +44,7 @@ begin
       to clarin_replicator;
     grant select (id, username, email, display_name, is_active, is_super_admin, created_at, updated_at)
       on public.users to clarin_replicator;
+    grant execute on function clarin.use_api_key(bytea) to clarin_replicator;
     grant select (id, account_id, user_id, name, prefix, permissions, expires_at, last_used_at, revoked_at,
       created_at, updated_at) on public.api_keys to clarin_replicator;
     grant select (id, account_id, device_id, mimetype, filename, size, state, created_by, created_at, updated_at)

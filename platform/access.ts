@@ -1,11 +1,12 @@
 import { errors, jwtVerify, SignJWT } from 'jose';
 import { ClarinError } from '../domain/errors.ts';
 import type { Principal } from '../domain/permission.ts';
-import type { Queries } from './postgres.ts';
-import { sql } from './sql.ts';
+import { digestOfApiKey, isApiKey } from './api-key.ts';
+import type { Queries, TextRow } from './postgres.ts';
+import { sql, type Sql } from './sql.ts';
 
 /**
- * Access tokens and what they stand for. A token only names a session; what its user may do is read from the
+ * Access tokens and keys, and what they stand for. Either only names a session; what its user may do is read from the
  * database (through the cache in the API, directly in the feed), so that a revocation works at once.
  * RFC 7519, HS256 (RFC 7518 section 3.2).
  */
@@ -15,7 +16,7 @@ export type SessionRef = {
   readonly accountId: number;
 };
 
-/** `expiresAt` in seconds since 1970, as in the token. */
+/** `expiresAt` in seconds since 1970, as in the token; of a key, which says nothing of it, infinity. */
 export type AccessClaims = SessionRef & { readonly expiresAt: number };
 
 export const ACCESS_TOKEN_SECONDS = 15 * 60;
@@ -65,6 +66,28 @@ export async function verifyAccessToken(secret: string, token: string): Promise<
   }
 }
 
+/**
+ * What a caller shows: a token of ours, or a program's key. The API and the feed take either.
+ * @throws ClarinError `unauthenticated` for what is none, also for keys that nobody has; `unavailable`, `timeout`.
+ */
+export async function verifyBearer(
+  { db, secret }: { db: Queries; secret: string },
+  bearer: string,
+): Promise<AccessClaims> {
+  if (!isApiKey(bearer)) return verifyAccessToken(secret, bearer);
+  // A function of the owner's, which notes once an hour that the key is in use: no process needs to read digests.
+  const [row] = await db.query(sql`
+    select session_id, user_id, account_id
+    from clarin.use_api_key(decode(${digestOfApiKey(bearer)}, 'hex'))`);
+  if (!row) throw new ClarinError('unauthenticated', 'there is no such key');
+  return {
+    sessionId: Number(row['session_id']),
+    userId: Number(row['user_id']),
+    accountId: Number(row['account_id']),
+    expiresAt: Infinity,
+  };
+}
+
 function areIds(claims: Record<keyof AccessClaims, unknown>): claims is AccessClaims {
   return Object.values(claims).every((value) => Number.isSafeInteger(value) && Number(value) > 0);
 }
@@ -82,11 +105,27 @@ export async function loadPrincipal(
   session: SessionRef,
   signal?: AbortSignal,
 ): Promise<Principal | undefined> {
-  const rows = await db.query(
-    sql`
+  const [row] = await db.query(principalStatement(session, sql`session.expires_at > now()`), {
+    signal,
+  });
+  return row && principalOfRow(session, row);
+}
+
+/** The same for who keeps the answer and looks at `expiresAt` whenever it is used: it does not depend on the time. */
+export async function loadPrincipalToKeep(
+  db: Queries,
+  session: SessionRef,
+): Promise<Principal | undefined> {
+  const [row] = await db.query(principalStatement(session, sql`true`));
+  return row && principalOfRow(session, row);
+}
+
+function principalStatement(session: SessionRef, isInTime: Sql): Sql {
+  return sql`
       select member.role_id, person.is_super_admin and session.api_key_id is null as is_super_admin,
         to_json(role.permissions) as permissions, to_json(session.permissions) as key_permissions,
-        to_json(role.device_ids) as device_ids
+        to_json(role.device_ids) as device_ids, session.api_key_id,
+        extract(epoch from least(session.expires_at, '9999-01-01'::timestamptz)) as expires_at
       from public.sessions as session
       join public.users as person on person.id = session.user_id and person.is_active
       join public.accounts as account on account.id = session.account_id and account.is_active
@@ -97,12 +136,11 @@ export async function loadPrincipal(
         and session.id = ${session.sessionId}
         and session.user_id = ${session.userId}
         and session.revoked_at is null
-        and session.expires_at > now()
-        and (person.is_super_admin and session.api_key_id is null or member.id is not null)`,
-    { signal },
-  );
-  const row = rows[0];
-  if (!row) return undefined;
+        and ${isInTime}
+        and (person.is_super_admin and session.api_key_id is null or member.id is not null)`;
+}
+
+function principalOfRow(session: SessionRef, row: TextRow): Principal {
   const isSuperAdmin = row['is_super_admin'] === 't';
   return {
     sessionId: session.sessionId,
@@ -115,6 +153,8 @@ export async function loadPrincipal(
       parseList(row['key_permissions']),
     ),
     deviceIds: isSuperAdmin ? null : (parseList<number>(row['device_ids']) ?? null),
+    apiKeyId: row['api_key_id'] ? Number(row['api_key_id']) : null,
+    expiresAt: Number(row['expires_at']),
   };
 }
 

@@ -27,6 +27,8 @@ type TableAudience = {
 /** What one subscription may see. Two subscriptions of an account with the same `key` get the same frames. */
 export type Audience = {
   readonly key: string;
+  /** Equal for two that see the same rows, whichever columns of them. */
+  readonly rows: string;
   readonly tables: ReadonlyMap<string, TableAudience>;
 };
 
@@ -41,7 +43,8 @@ export function compileAudience({ id, tables, principal }: Request): Audience {
   const problem = whyNotSubscribable(tables);
   if (problem !== undefined) throw new ClarinError('invalid_request', problem);
   const compiled = new Map<string, TableAudience>();
-  const parts: unknown[] = [id];
+  const rows: unknown[] = [];
+  const columns: boolean[] = [];
   for (const { table, where } of [...tables].sort((a, b) => (a.table < b.table ? -1 : 1))) {
     const entity = mustFindEntity(table);
     if (entity.permission !== undefined && !may(principal, entity.permission)) {
@@ -58,13 +61,17 @@ export function compileAudience({ id, tables, principal }: Request): Audience {
       maySee(column, principal),
     );
     compiled.set(table, { filter, seesAllColumns });
-    parts.push([
+    rows.push([
       table,
       filter.map(([name, value]) => [name, value instanceof Set ? [...value] : value]),
-      seesAllColumns,
     ]);
+    columns.push(seesAllColumns);
   }
-  return { key: JSON.stringify(parts), tables: compiled };
+  return {
+    key: JSON.stringify([id, rows, columns]),
+    rows: JSON.stringify(rows),
+    tables: compiled,
+  };
 }
 
 function maySee(column: Column, principal: Principal): boolean {

@@ -9,7 +9,7 @@ import {
 } from '../../domain/feed-protocol.ts';
 import type { Lsn } from '../../domain/lsn.ts';
 import type { Principal } from '../../domain/permission.ts';
-import { verifyAccessToken, type AccessClaims } from '../../platform/access.ts';
+import { verifyBearer, type AccessClaims } from '../../platform/access.ts';
 import type { Connection } from './connection.ts';
 import type { Resumer } from './history.ts';
 import { Inbox, type ClientRequest, type Hello } from './inbox.ts';
@@ -85,13 +85,13 @@ export class Session implements Resumer {
   }
 
   async #hello({ version, token }: Hello): Promise<void> {
-    const { hub, secret } = this.#options;
+    const { hub } = this.#options;
     this.#state = { kind: 'authenticating', accountId: undefined };
     if (version !== FEED_VERSION) {
       const says = `this server speaks version ${FEED_VERSION} of the feed, not ${version}`;
       return this.#fail('invalid_request', says, CLOSE.protocol);
     }
-    const claims = await verifyAccessToken(secret, token);
+    const claims = await this.#verify(token);
     if (this.#isClosed()) return;
     const { accountId } = claims;
     this.#state = { kind: 'authenticating', accountId };
@@ -111,6 +111,11 @@ export class Session implements Resumer {
     // A control change may have come while the hub was not ready.
     if (!this.#watch.principal) this.#recheck();
     this.#inbox.start();
+  }
+
+  #verify(token: string): Promise<AccessClaims> {
+    const { database, secret } = this.#options;
+    return verifyBearer({ db: database, secret }, token);
   }
 
   async #handle(message: ClientRequest): Promise<void> {
@@ -168,7 +173,7 @@ export class Session implements Resumer {
     const known = this.#state.kind === 'live' ? this.#state.claims : undefined;
     let claims: AccessClaims;
     try {
-      claims = await verifyAccessToken(this.#options.secret, token);
+      claims = await this.#verify(token);
     } catch (error) {
       if (!(error instanceof ClarinError)) throw error;
       return this.#refuse(error.code, error.message);
@@ -247,12 +252,10 @@ export class Session implements Resumer {
   sweep(nowMs: number): void {
     const state = this.#state;
     if (state.kind === 'live') {
-      if (nowMs >= state.claims.expiresAt * 1_000) {
-        this.#fail(
-          'unauthenticated',
-          'the token has expired; send a fresh one with "auth" in time',
-          CLOSE.unauthenticated,
-        );
+      const { expiresAt = Infinity } = this.#watch.principal ?? {};
+      if (nowMs >= Math.min(state.claims.expiresAt, expiresAt) * 1_000) {
+        const says = 'the token or key has expired; send a fresh one with "auth" in time';
+        this.#fail('unauthenticated', says, CLOSE.unauthenticated);
       } else if (this.connection.isStalled(nowMs)) this.closeSlow();
     } else if (state.kind !== 'closed' && nowMs >= this.#helloDeadlineMs) {
       this.#fail(

@@ -76,16 +76,23 @@ export class SubscriptionSet {
     connection.send({ type: 'unsubscribed', id });
   }
 
-  /** The role may have changed: ends what it may no longer see, and shows the rest as it may see it now. */
+  /**
+   * The role may have changed: ends what it may no longer see, and shows the rest as it may see it now. With other
+   * devices it holds rows that are no longer its own, and lacks others: it begins anew.
+   */
   judgeAgain(principal: Principal): void {
     const { session, hub } = this.#options;
     const before = this.#byId.size;
+    let lost = 0;
     for (const subscription of this.#byId.values()) {
       const audience = judgeAudience(subscription, principal);
       if (audience instanceof ClarinError) {
         this.#end(subscription);
+        lost++;
         const { code, message } = audience;
         session.connection.send({ type: 'error', code, message, id: subscription.id });
+      } else if (audience.rows !== subscription.audience.rows) {
+        this.resyncOne(subscription, 'access');
       } else if (audience.key !== subscription.audience.key) {
         const isLive = subscription.state === 'live';
         hub.detach(session.accountId, subscription);
@@ -93,7 +100,7 @@ export class SubscriptionSet {
         if (isLive) hub.attach(session.accountId, subscription);
       }
     }
-    if (before > 0 && this.#byId.size === 0) {
+    if (before > 0 && lost === before) {
       session.connection.close(CLOSE.forbidden, 'your role may no longer see anything of this');
     }
   }

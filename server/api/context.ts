@@ -48,6 +48,8 @@ export type Access = 'public' | 'member' | 'super_admin' | { readonly permission
 declare module 'fastify' {
   interface FastifyContextConfig {
     access?: Access;
+    /** A program's key may not call it, whatever its permissions. */
+    onlyPeople?: boolean;
   }
   interface FastifyRequest {
     /** What a valid token says; null without one. */

@@ -1,6 +1,6 @@
 import { ClarinError } from '../../domain/errors.ts';
 import { may, PERMISSIONS, type Permission, type Principal } from '../../domain/permission.ts';
-import type { Queries } from '../../platform/postgres.ts';
+import type { Queries, TextRow } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
 
 /** Rules that keep an account governable, shared by the commands that touch roles, members and users. */
@@ -26,38 +26,57 @@ export async function assertAdministratorLeft(tx: Queries, accountId: number): P
     });
 }
 
-/** Nobody gives away, or rules over, more than they have. @throws ClarinError forbidden. */
-export function assertMayGrant(principal: Principal, permissions: readonly string[]): void {
+/** What a role gives: permissions, and the devices they hold for, null for all. */
+export type Grant = {
+  readonly permissions: readonly string[];
+  readonly deviceIds: readonly number[] | null;
+};
+
+/** Nobody gives away, or rules over, more than they have. @throws ClarinError forbidden, naming what is lacking. */
+export function assertMayGrant(principal: Principal, { permissions, deviceIds }: Grant): void {
   const wanted = permissions.includes('*') ? PERMISSIONS : permissions;
   const lacking = wanted.filter((permission) => !may(principal, permission as Permission));
-  if (lacking.length === 0) return;
-  throw new ClarinError('forbidden', 'you cannot grant permissions you do not have', {
-    details: { permissions: lacking },
+  if (lacking.length > 0) {
+    const says = `you cannot grant permissions you do not have: ${lacking.join(', ')}`;
+    throw new ClarinError('forbidden', says, { details: { permissions: lacking } });
+  }
+  const own = principal.deviceIds;
+  if (own === null) return;
+  if (deviceIds === null)
+    throw new ClarinError('forbidden', 'you cannot grant all devices: your role has some of them', {
+      details: { device_ids: 'all' },
+    });
+  const foreign = deviceIds.filter((id) => !own.includes(id));
+  if (foreign.length === 0) return;
+  throw new ClarinError('forbidden', 'you cannot grant devices your role does not have', {
+    details: { device_ids: foreign },
   });
 }
 
-/** Permissions of a role of the account. @throws ClarinError unprocessable when there is no such role. */
-export async function readRolePermissions(
-  tx: Queries,
-  accountId: number,
-  roleId: number,
-): Promise<string[]> {
+/** What a role of the account gives. @throws ClarinError unprocessable when there is no such role. */
+export async function readGrant(tx: Queries, accountId: number, roleId: number): Promise<Grant> {
   const rows = await tx.query(sql`
-    select to_json(permissions) as permissions
+    select to_json(permissions) as permissions, to_json(device_ids) as device_ids
     from public.roles
     where account_id = ${accountId} and id = ${roleId}`);
-  const text = rows[0]?.['permissions'];
-  if (!text)
+  if (!rows[0])
     throw new ClarinError('unprocessable', 'there is no such role', {
       details: { column: 'role_id' },
     });
-  return JSON.parse(text) as string[];
+  return grantOf(rows[0]);
 }
 
-export type Member = {
+/** From a row with the columns `permissions` and `device_ids` as JSON. */
+export function grantOf(row: TextRow): Grant {
+  return {
+    permissions: JSON.parse(row['permissions'] ?? '[]') as string[],
+    deviceIds: JSON.parse(row['device_ids'] ?? 'null') as number[] | null,
+  };
+}
+
+export type Member = Grant & {
   readonly membershipId: number;
   readonly roleId: number;
-  readonly permissions: readonly string[];
   readonly isSuperAdmin: boolean;
   /** Accounts the user is a member of, this one included. */
   readonly accounts: number;
@@ -70,7 +89,8 @@ export async function readMember(
   userId: number,
 ): Promise<Member | undefined> {
   const rows = await tx.query(sql`
-    select member.id, member.role_id, to_json(role.permissions) as permissions, person.is_super_admin,
+    select member.id, member.role_id, to_json(role.permissions) as permissions,
+      to_json(role.device_ids) as device_ids, person.is_super_admin,
       (select count(*) from public.memberships as every where every.user_id = member.user_id) as accounts
     from public.memberships as member
     join public.roles as role on role.account_id = member.account_id and role.id = member.role_id
@@ -81,7 +101,7 @@ export async function readMember(
   return {
     membershipId: Number(row['id']),
     roleId: Number(row['role_id']),
-    permissions: JSON.parse(row['permissions'] ?? '[]') as string[],
+    ...grantOf(row),
     isSuperAdmin: row['is_super_admin'] === 't',
     accounts: Number(row['accounts']),
   };

@@ -7,8 +7,9 @@ import { sql } from '../../platform/sql.ts';
 import {
   assertAdministratorLeft,
   assertMayGrant,
+  grantOf,
   lockAdministration,
-  readRolePermissions,
+  readGrant,
 } from './administrators.ts';
 import { createRow } from './create-row.ts';
 import { deleteRow } from './delete-row.ts';
@@ -43,10 +44,10 @@ export async function updateMembership(tx: Queries, options: Update): Promise<Wr
   await lockAdministration(tx, accountId);
   const row = await readMembership(tx, accountId, id);
   if (!row) return undefined;
-  assertMayGrant(principal, JSON.parse(row['permissions'] ?? '[]') as string[]);
+  assertMayGrant(principal, grantOf(row));
   if (values['is_default'] !== undefined) assertOwnDefault(principal, row);
   if (typeof values['role_id'] === 'number') {
-    assertMayGrant(principal, await readRolePermissions(tx, accountId, values['role_id']));
+    assertMayGrant(principal, await readGrant(tx, accountId, values['role_id']));
   }
   const written = await updateRow(tx, { entity: memberships, accountId, id, values, ifMatch });
   await assertAdministratorLeft(tx, accountId);
@@ -64,7 +65,7 @@ export async function deleteMembership(
   const { accountId } = principal;
   await lockAdministration(tx, accountId);
   const row = await readMembership(tx, accountId, id);
-  if (row) assertMayGrant(principal, JSON.parse(row['permissions'] ?? '[]') as string[]);
+  if (row) assertMayGrant(principal, grantOf(row));
   const deleted = await deleteRow(tx, { entity: memberships, accountId, id, ifMatch });
   await assertAdministratorLeft(tx, accountId);
   return deleted;
@@ -86,7 +87,7 @@ async function readMembership(
   id: number,
 ): Promise<TextRow | undefined> {
   const rows = await tx.query(sql`
-    select to_json(role.permissions) as permissions, member.user_id,
+    select to_json(role.permissions) as permissions, to_json(role.device_ids) as device_ids, member.user_id,
       (select count(*) from public.memberships as every where every.user_id = member.user_id) as accounts
     from public.memberships as member
     join public.roles as role on role.account_id = member.account_id and role.id = member.role_id

@@ -1,7 +1,7 @@
 import type { Entity } from '../../domain/entity.ts';
 import { insertEntity, type Sees, type Written } from '../../platform/entity-sql.ts';
 import type { Queries } from '../../platform/postgres.ts';
-import { explainReferences } from './refusals.ts';
+import { assertWithinDevices, explainReferences } from './refusals.ts';
 
 type Options = {
   entity: Entity;
@@ -11,7 +11,8 @@ type Options = {
   sees?: Sees;
 };
 
-/** A row is created. @throws ClarinError conflict, unprocessable. */
-export function createRow(tx: Queries, { entity, ...options }: Options): Promise<Written> {
+/** A row is created. @throws ClarinError conflict, unprocessable, forbidden (for a role of some devices). */
+export async function createRow(tx: Queries, { entity, ...options }: Options): Promise<Written> {
+  assertWithinDevices({ entity, ...options }, true);
   return explainReferences(insertEntity(tx, entity, options));
 }

@@ -1,7 +1,7 @@
 import type { Principal } from '../../domain/permission.ts';
 import type { Queries } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
-import { assertMayGrant, readRolePermissions } from './administrators.ts';
+import { assertMayGrant, readGrant } from './administrators.ts';
 
 type Options = {
   principal: Principal;
@@ -19,7 +19,7 @@ type Options = {
 export async function createUser(tx: Queries, options: Options): Promise<number> {
   const { principal, username, displayName, email, passwordHash, roleId } = options;
   const { accountId } = principal;
-  assertMayGrant(principal, await readRolePermissions(tx, accountId, roleId));
+  assertMayGrant(principal, await readGrant(tx, accountId, roleId));
   const rows = await tx.query(sql`
     with person as (
       insert into public.users (username, email, password_hash, display_name)

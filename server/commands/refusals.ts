@@ -1,3 +1,4 @@
+import type { Entity } from '../../domain/entity.ts';
 import { ClarinError } from '../../domain/errors.ts';
 import { sqlStateOf, translateError } from '../../platform/sqlstate.ts';
 
@@ -18,4 +19,28 @@ export async function explainReferences<T>(writing: Promise<T>): Promise<T> {
       ...(details === undefined ? {} : { details }),
     });
   }
+}
+
+type Writing = {
+  readonly entity: Entity;
+  /** Undefined: every device of the account. */
+  readonly devices?: readonly number[] | undefined;
+  readonly values: Readonly<Record<string, unknown>>;
+};
+
+/**
+ * Who is restricted to some devices writes rows of those: another device is not there for them, and a row of none is
+ * where they could not see it. @throws ClarinError unprocessable, forbidden.
+ */
+export function assertWithinDevices({ entity, devices, values }: Writing, isNew: boolean): void {
+  if (devices === undefined || entity.device === undefined) return;
+  const device = values[entity.device];
+  if (typeof device === 'number') {
+    if (devices.includes(device)) return;
+    throw new ClarinError('unprocessable', 'a row this refers to is not there', {
+      details: { column: entity.device },
+    });
+  }
+  if (entity.deviceless === 'shown' || (device === undefined && !isNew)) return;
+  throw new ClarinError('forbidden', 'your role is for some devices only: name one of them');
 }

@@ -1,7 +1,7 @@
 import type { Entity } from '../../domain/entity.ts';
 import { updateEntity, type Sees, type Written } from '../../platform/entity-sql.ts';
 import type { Queries } from '../../platform/postgres.ts';
-import { explainReferences } from './refusals.ts';
+import { assertWithinDevices, explainReferences } from './refusals.ts';
 
 type Options = {
   entity: Entity;
@@ -15,11 +15,12 @@ type Options = {
 
 /**
  * A row is changed, in the named columns only; nothing is written when nothing differs. Undefined: no such row.
- * @throws ClarinError precondition_failed, conflict, unprocessable.
+ * @throws ClarinError precondition_failed, conflict, unprocessable, forbidden (for a role of some devices).
  */
-export function updateRow(
+export async function updateRow(
   tx: Queries,
   { entity, ...options }: Options,
 ): Promise<Written | undefined> {
+  assertWithinDevices({ entity, ...options }, false);
   return explainReferences(updateEntity(tx, entity, options));
 }

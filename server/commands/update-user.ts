@@ -7,8 +7,8 @@ import {
   assertAdministratorLeft,
   assertMayGrant,
   lockAdministration,
+  readGrant,
   readMember,
-  readRolePermissions,
 } from './administrators.ts';
 
 export type UserChange = {
@@ -42,9 +42,9 @@ export async function updateUser(
   if (!member) return false;
   if (ifMatch !== undefined) await assertUnmodified(tx, id, ifMatch);
   const { roleId, ...person } = change;
-  assertMayGrant(principal, member.permissions);
+  assertMayGrant(principal, member);
   if (roleId !== undefined) {
-    assertMayGrant(principal, await readRolePermissions(tx, accountId, roleId));
+    assertMayGrant(principal, await readGrant(tx, accountId, roleId));
     await tx.query(sql`
       update public.memberships
       set role_id = ${roleId}

@@ -38,10 +38,12 @@ export const PURGES: readonly Purge[] = [
   },
   {
     table: 'sessions',
-    says: 'sessions over for 30 days',
+    says: 'sessions of people over for 30 days',
     statement: byId(
       sql`public.sessions`,
-      sql`(expires_at < now() - interval '30 days' or revoked_at < now() - interval '30 days')`,
+      // A program's goes with its key, whose time may still be prolonged.
+      sql`api_key_id is null
+        and (expires_at < now() - interval '30 days' or revoked_at < now() - interval '30 days')`,
     ),
   },
   {

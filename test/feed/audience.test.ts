@@ -12,7 +12,10 @@ const principal = (...permissions: string[]): Principal => ({
   userId: 1,
   accountId: 1,
   roleId: 1,
-  isSuperAdmin: false, deviceIds: null,
+  isSuperAdmin: false,
+  deviceIds: null,
+  apiKeyId: null,
+  expiresAt: Infinity,
   permissions,
 });
 

@@ -216,18 +216,22 @@ describe('signals', () => {
 
   it('[F18] of a client go into the WAL and nowhere else', async () => {
     const accountId = await world.account('typing');
+    const [chat] = await world.db.query(
+      sql`select id from public.chats where account_id = ${accountId} limit 1`,
+    );
+    const typing = { type: 'signal', kind: 'typing', chat_id: Number(chat?.['id']) } as const;
     const client = await world.member(await world.login(accountId, ['chats']));
     const [before] = await world.db.query(sql`select pg_current_wal_insert_lsn() as lsn`);
-    client.send({ type: 'signal', kind: 'typing', chat_id: 12 });
+    client.send(typing);
     await client.settled();
     const [after] = await world.db.query(
       sql`select pg_current_wal_insert_lsn() > ${before?.['lsn']}::pg_lsn as moved`,
     );
     expect(after?.['moved']).toBe('t');
-    for (let i = 0; i < 20; i++) client.send({ type: 'signal', kind: 'typing', chat_id: 12 });
+    for (let i = 0; i < 20; i++) client.send(typing);
     expect(await client.next('error')).toMatchObject({ code: 'rate_limited' });
     const mute = await world.member(await world.login(accountId, ['tags']));
-    mute.send({ type: 'signal', kind: 'typing', chat_id: 12 });
+    mute.send(typing);
     expect(await mute.next('error')).toMatchObject({ code: 'forbidden' });
   });
 });

@@ -2,21 +2,19 @@ import cookie from '@fastify/cookie';
 import { PRINCIPALS } from '../../../domain/cache-key.ts';
 import { ClarinError } from '../../../domain/errors.ts';
 import { may, type Principal } from '../../../domain/permission.ts';
-import { loadPrincipal, verifyAccessToken, type AccessClaims } from '../../../platform/access.ts';
+import { loadPrincipal, type AccessClaims } from '../../../platform/access.ts';
 import type { Access, App, Context, Request } from '../context.ts';
 import { ABSENT, loadPrincipalJson } from '../rest/loaders.ts';
 import { readMinCommit } from '../rest/request-headers.ts';
+import { rememberingVerifier } from './bearers.ts';
 
 export const TOKEN_COOKIE = 'clarin_token';
 
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
 
-/** Verified tokens are remembered: checking a signature anew costs more than everything else of a cached read. */
-const REMEMBERED_TOKENS_MAX = 10_000;
-
 /**
- * Who calls, in three steps that end before a body is read: the token's signature (so that limits count per
- * session), then the session itself, then the permission. Reads find the session by the cache, which the write-ahead
+ * Who calls, in three steps that end before a body is read: the token's signature or the key's digest (so that limits
+ * count per session), then the session itself, then the permission. Reads find the session by the cache, which the write-ahead
  * log keeps true a moment later; a write is judged by Postgres, so that who was shut out changes nothing any more.
  */
 export async function registerAuth(app: App, context: Context): Promise<void> {
@@ -49,6 +47,7 @@ export async function registerAuth(app: App, context: Context): Promise<void> {
       throw new ClarinError('unauthenticated', 'there is no valid token, or its session is over');
     request.principal = principal;
     assertAccess(access, principal);
+    assertPerson(request, access, principal);
   });
 }
 
@@ -70,6 +69,18 @@ export function assertAccess(access: Access, principal: Principal): void {
   );
 }
 
+/**
+ * Keys, users and roles are managed by people, who can be asked for a password: a key that leaked must not be able to
+ * make what outlives its revocation. @throws ClarinError `forbidden`.
+ */
+function assertPerson(request: Request, access: Access, principal: Principal): void {
+  if (principal.apiKeyId === null) return;
+  const isOfUsers = typeof access === 'object' && access.permission === 'users';
+  const { onlyPeople } = request.routeOptions.config;
+  if (onlyPeople !== true && (!isOfUsers || SAFE_METHODS.has(request.method))) return;
+  throw new ClarinError('forbidden', 'this is not for API keys: log in as a user');
+}
+
 async function readPrincipal(
   context: Context,
   request: Request,
@@ -88,35 +99,15 @@ async function readPrincipal(
   });
   const principal = JSON.parse(body.toString()) as Principal | null;
   // An entry is found by its session alone; a token that names another user with it was never ours.
-  return principal?.userId === claims.userId ? principal : undefined;
+  if (principal?.userId !== claims.userId) return undefined;
+  // Time passes without a commit, so the cache keeps whose time is over.
+  return principal.expiresAt * 1_000 > context.now() ? principal : undefined;
 }
 
 function readBearer(request: Request): string | undefined {
   const header = request.headers.authorization;
   if (header === undefined) return undefined;
   return /^Bearer +([A-Za-z0-9._~+/=-]{1,4096})$/i.exec(header)?.[1] ?? '';
-}
-
-/** Answers null for a token that is no good: the route may be public, and the limit counts it by address. */
-function rememberingVerifier(context: Context): (token: string) => Promise<AccessClaims | null> {
-  const known = new Map<string, AccessClaims>();
-  return async (token) => {
-    const claims = known.get(token);
-    if (claims) {
-      if (claims.expiresAt * 1_000 > context.now()) return claims;
-      known.delete(token);
-      return null;
-    }
-    try {
-      const verified = await verifyAccessToken(context.config.secret, token);
-      if (known.size >= REMEMBERED_TOKENS_MAX) known.delete(known.keys().next().value ?? '');
-      known.set(token, verified);
-      return verified;
-    } catch (error) {
-      if (error instanceof ClarinError && error.code === 'unauthenticated') return null;
-      throw error;
-    }
-  };
 }
 
 /**

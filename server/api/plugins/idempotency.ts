@@ -8,6 +8,8 @@ import type { Request } from '../context.ts';
 export type Answer = {
   readonly status: number;
   readonly body: string;
+  /** What is kept instead of a body that shows a secret once. */
+  readonly kept?: string | undefined;
   readonly etag?: string | undefined;
 };
 
@@ -63,6 +65,6 @@ export async function claimKey(tx: Queries, claim: Claim): Promise<Answer | unde
 export async function keepAnswer(tx: Queries, claim: Claim, answer: Answer): Promise<void> {
   await tx.query(sql`
     update private.idempotency_keys
-    set status = ${answer.status}, body = ${answer.body}, etag = ${answer.etag ?? null}
+    set status = ${answer.status}, body = ${answer.kept ?? answer.body}, etag = ${answer.etag ?? null}
     where account_id = ${claim.accountId} and user_id = ${claim.userId} and key = ${claim.key}`);
 }

@@ -118,7 +118,7 @@ function registerPassword(app: App, context: Context, credentials: Credentials):
   app.post(
     '/api/auth/password',
     {
-      config: { access: 'member', rateLimit: credentialLimit(context) },
+      config: { access: 'member', onlyPeople: true, rateLimit: credentialLimit(context) },
       schema: {
         tags,
         summary: 'Change your password; ends all your other sessions',

@@ -1,7 +1,7 @@
 import { listFamily, PRINCIPALS, rowFamily } from '../../../domain/cache-key.ts';
 import type { Entity } from '../../../domain/entity.ts';
 import { ENTITIES } from '../../../domain/registry.ts';
-import { loadPrincipal, type SessionRef } from '../../../platform/access.ts';
+import { loadPrincipalToKeep, type SessionRef } from '../../../platform/access.ts';
 import { listEntities, readEntity, type Sees } from '../../../platform/entity-sql.ts';
 import { parseBoardKey, readBoard, type BoardQuery } from '../../../platform/entity-sql/board.ts';
 import { parseListKey, type ListQuery } from '../../../platform/entity-sql/list-query.ts';
@@ -50,7 +50,7 @@ export async function loadPrincipalJson(
   db: Queries,
   session: SessionRef,
 ): Promise<string | undefined> {
-  const principal = await loadPrincipal(db, session);
+  const principal = await loadPrincipalToKeep(db, session);
   return principal && JSON.stringify(principal);
 }
 

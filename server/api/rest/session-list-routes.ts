@@ -21,7 +21,8 @@ export function registerSessionListRoutes(app: App, context: Context): void {
       config,
       schema: {
         tags,
-        summary: 'Your sessions in this account; with the permission "users" those of all members',
+        summary:
+          'Your sessions in this account; with the permission "users" those of all members. Those with an api_key_id are of programs',
         querystring: listQuerySchema(sessions),
         headers: readHeaders,
         response: answers(200, listOf(row)),
@@ -40,7 +41,7 @@ export function registerSessionListRoutes(app: App, context: Context): void {
   app.delete(
     '/api/sessions/:id',
     {
-      config,
+      config: { access: 'member', onlyPeople: true },
       schema: {
         tags,
         summary: 'End a session: its tokens and sockets stop working; answers it as it is then',

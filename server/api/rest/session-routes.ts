@@ -77,7 +77,9 @@ function registerLogout(app: App, context: Context): void {
       if (claims || refreshToken !== undefined) {
         const { commitLsn } = await database.transaction(
           async (tx) => {
-            if (claims && (await loadPrincipal(tx, claims))) await revokeSession(tx, claims);
+            const principal = claims && (await loadPrincipal(tx, claims));
+            if (principal && principal.apiKeyId !== null) throw ofKey();
+            if (claims && principal) await revokeSession(tx, claims);
             else if (refreshToken !== undefined) await revokeSessionOfToken(tx, refreshToken);
           },
           {
@@ -93,6 +95,10 @@ function registerLogout(app: App, context: Context): void {
   );
 }
 
+function ofKey(): ClarinError {
+  return new ClarinError('forbidden', 'an API key has nothing to log out of: revoke the key');
+}
+
 /** A page of elsewhere ends nobody's session, and does not take away the cookie either. */
 function assertOwnPage(request: Request, allowedOrigins: readonly string[]): void {
   const isByCookie = request.claims !== null && request.isCookieAuthenticated;
@@ -105,7 +111,7 @@ function registerSwitch(app: App, context: Context): void {
   app.post(
     '/api/auth/switch-account',
     {
-      config: { access: 'member' },
+      config: { access: 'member', onlyPeople: true },
       schema: {
         tags,
         summary: 'A session in another account of yours',
