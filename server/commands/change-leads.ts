@@ -121,7 +121,8 @@ function assignmentOf(change: Assignment): { set: Sql; where: Sql } {
   }
 }
 
-function counting(target: Sql, changing: Sql): Sql {
+/** Runs a change over the rows of `target`, whose name it uses, and counts both. */
+export function counting(target: Sql, changing: Sql): Sql {
   return sql`
     with target as materialized (${target}), changed as (${changing})
     select (select count(*) from target) as matched, (select count(*) from changed) as changed`;

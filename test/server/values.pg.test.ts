@@ -104,31 +104,6 @@ describe('a contact', () => {
     expect(free.body.data.do_not_contact_at).toBeUndefined();
   });
 
-  test('has a phone in E.164 digits or none', async () => {
-    for (const phone of [
-      '',
-      '+51999888777',
-      '51 999 888 777',
-      '0051999888',
-      '12345',
-      '1'.repeat(16),
-      '5199988877a',
-    ]) {
-      const answer = await post('/api/contacts', { name: 'x', phone });
-      expect({ phone, ...fieldsOf(answer) }).toEqual({
-        phone,
-        status: 400,
-        fields: ['body.phone'],
-      });
-      expect(answer.body.error).toContain('E.164');
-    }
-    const made = await post('/api/contacts', { name: 'x', phone: '51999888777' });
-    expect(made.body.data.phone).toBe('51999888777');
-    const path = `/api/contacts/${made.body.data.id}`;
-    expect((await patch(path, { phone: '' })).status).toBe(400);
-    expect((await patch(path, { phone: null })).body.data.phone).toBeUndefined();
-  });
-
   test('has a picture on the web or none', async () => {
     for (const url of [
       '',
