@@ -80,7 +80,7 @@ const FOREIGN = /\p{L}|(?![0-9])\p{N}/u;
  */
 export function normalizePhone(raw: string, defaultCountry: string): Phone | RefusedPhone {
   if (raw.length > TEXT_MAX) return refuse('length');
-  const country = toCountry(defaultCountry);
+  const country = isSupportedCountry(defaultCountry) ? defaultCountry : undefined;
   const text = raw.replace(INVISIBLE, '').replace(QUOTES, '').normalize('NFKC').trim();
   if (text === '') return refuse('empty');
   if (text.includes('@')) return readAddress(text);
@@ -145,11 +145,6 @@ function accept(e164: string, extension: string | undefined): Phone {
     matchKey: phoneMatchKey(e164),
     lookups: phoneLookups(e164),
   };
-}
-
-/** The library looks a country up by its name and would find `constructor`. */
-function toCountry(name: string): CountryCode | undefined {
-  return /^[A-Z]{2}$/.test(name) && isSupportedCountry(name) ? name : undefined;
 }
 
 function readAddress(text: string): Phone | RefusedPhone {

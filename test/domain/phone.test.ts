@@ -177,6 +177,14 @@ describe('a phone number', () => {
     expect(read('51987654321@s.whatsapp.net', 'BR').e164).toBe('51987654321');
   });
 
+  it('is refused when its country code makes it longer than a number is', () => {
+    expect(reasonOf(normalizePhone('0004813818655', 'UY'))).toBe('numbering_plan');
+  });
+
+  it('is a placeholder also when that shows only with the country code', () => {
+    expect(reasonOf(normalizePhone('03333333', 'AT'))).toBe('placeholder');
+  });
+
   it('is whole when it begins with the country’s own code, also where that is an area code', () => {
     expect(read('4915123456789', 'DE').e164).toBe('4915123456789');
     expect(read('55987654321', 'BR').e164).toBe('5555987654321');
