@@ -73,7 +73,7 @@ describe('a store in a bucket', () => {
     let sentBytes = 0;
     let heldBytesMax = 0;
     async function* counted() {
-      for await (const chunk of chunksOf(60 * MIB)) {
+      for await (const chunk of chunksOf(30 * MIB)) {
         givenBytes += chunk.byteLength;
         heldBytesMax = Math.max(heldBytesMax, givenBytes - sentBytes);
         yield chunk;

@@ -185,24 +185,30 @@ export function itIsAMediaStore(subject: () => Subject): void {
     expect(await leftovers()).toEqual([]);
   });
 
-  it('stops when it is told to, though its source has stalled, and leaves nothing', async () => {
-    const { store, leftovers } = subject();
-    const key = newKey();
-    const stopping = new AbortController();
-    const reason = new Error('the caller hung up');
-    // Called off from within, and then it never ends; made of a generator, it cannot be destroyed either.
-    async function* stalling() {
-      yield* chunksOf(11 * MIB);
-      stopping.abort(reason);
-      await new Promise(() => undefined);
-    }
-    const source = Readable.from(stalling(), { objectMode: false });
-    const put = store.put(key, source, options({ signal: stopping.signal }));
-    await expect(put).rejects.toBe(reason);
-    expect(await store.get(key)).toBeUndefined();
-    expect(await leftovers()).toEqual([]);
-    expect(source.destroyed).toBe(true);
-  });
+  it.each([
+    ['at the beginning', 0],
+    ['after some parts', 11 * MIB],
+  ])(
+    'stops while it waits for a source that has stalled, and leaves nothing: %s',
+    async (_, bytes) => {
+      const { store, leftovers } = subject();
+      const key = newKey();
+      const stopping = new AbortController();
+      const reason = new Error('the caller hung up');
+      // Made of a generator that never wakes up, it cannot be destroyed either.
+      async function* stalling() {
+        yield* chunksOf(bytes);
+        await new Promise(() => undefined);
+      }
+      const source = Readable.from(stalling(), { objectMode: false });
+      whenWaiting(source, bytes, () => stopping.abort(reason));
+      const put = store.put(key, source, options({ signal: stopping.signal }));
+      await expect(put).rejects.toBe(reason);
+      expect(await store.get(key)).toBeUndefined();
+      expect(await leftovers()).toEqual([]);
+      expect(source.destroyed).toBe(true);
+    },
+  );
 
   it('does not begin what was called off before', async () => {
     const { store, leftovers } = subject();
@@ -274,6 +280,23 @@ export function itIsAMediaStore(subject: () => Subject): void {
 export async function* chunksOf(bytes: number): AsyncGenerator<Buffer> {
   for (let left = bytes; left > 0; left -= MIB)
     yield Buffer.alloc(Math.min(left, MIB), left & 0xff);
+}
+
+/** Calls back once its reader has had so many bytes and has asked, in vain, for more. */
+function whenWaiting(source: Readable, bytes: number, then: () => void): void {
+  const iterate = source[Symbol.asyncIterator].bind(source);
+  source[Symbol.asyncIterator] = () => {
+    const iterator = iterate();
+    const ask = iterator.next.bind(iterator);
+    let read = 0;
+    iterator.next = async () => {
+      if (read === bytes) setImmediate(then);
+      const next = await ask();
+      if (next.done !== true) read += (next.value as Buffer).byteLength;
+      return next;
+    };
+    return iterator;
+  };
 }
 
 async function* failingAfter(bytes: number, fault: Error): AsyncGenerator<Buffer> {
