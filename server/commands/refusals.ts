@@ -42,5 +42,8 @@ export function assertWithinDevices({ entity, devices, values }: Writing, isNew:
     });
   }
   if (entity.deviceless === 'shown' || (device === undefined && !isNew)) return;
-  throw new ClarinError('forbidden', 'your role is for some devices only: name one of them');
+  throw new ClarinError(
+    'forbidden',
+    'your role is for some devices only, and this would be of none of them',
+  );
 }

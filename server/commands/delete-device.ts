@@ -1,0 +1,29 @@
+import { devices } from '../../domain/entities/devices.ts';
+import type { Reach } from '../../platform/entity-sql/scope.ts';
+import { inReach } from '../../platform/entity-sql/scope.ts';
+import type { Queries } from '../../platform/postgres.ts';
+import { sql } from '../../platform/sql.ts';
+import { deleteRow } from './delete-row.ts';
+
+type Options = Reach & { id: number; ifMatch?: string | undefined };
+
+/**
+ * A device is deleted for good. What was said through it stays: its chats are of no device then. Campaigns that were to
+ * go through it are paused, and messages that wait for it fail: neither can be done any more. Gives the device as it
+ * was, JSON text. @throws ClarinError not_found, precondition_failed.
+ */
+export async function deleteDevice(tx: Queries, options: Options): Promise<string> {
+  const { accountId, id } = options;
+  const isOurs = sql`exists (
+    select from public.devices as device where ${inReach(devices, 'device', options)} and device.id = ${id}
+  )`;
+  await tx.query(sql`
+    update public.campaigns
+    set status = 'paused', status_reason = 'Its device was deleted: choose another one and start it again.'
+    where account_id = ${accountId} and device_id = ${id} and status in ('scheduled', 'running') and ${isOurs}`);
+  await tx.query(sql`
+    update public.messages
+    set status = 'failed', error = 'Its device was deleted before it was sent.'
+    where account_id = ${accountId} and device_id = ${id} and status = 'pending' and ${isOurs}`);
+  return deleteRow(tx, { entity: devices, ...options });
+}
