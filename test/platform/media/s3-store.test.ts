@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { MediaConfig } from '../../../platform/config.ts';
 import { createMediaStore, type MediaStore } from '../../../platform/media/store.ts';
 import { ACCESS_KEY, REGION, startTestS3, type TestS3 } from './s3-server.ts';
@@ -12,6 +12,9 @@ import {
   readAll,
   streamOf,
 } from './store-contract.ts';
+
+// Megabytes, signed and hashed on both sides, on a machine that has other work.
+vi.setConfig({ testTimeout: 30_000 });
 
 let s3: TestS3;
 let store: MediaStore;
