@@ -10,27 +10,35 @@ import { ENTITIES } from '../../domain/registry.ts';
 import type { App, Context } from './context.ts';
 import { registerOpsRoutes } from './ops/ops-routes.ts';
 import { registerAuth } from './plugins/auth.ts';
-import { registerDeadline } from './plugins/deadline.ts';
+import { registerDeadline, UPLOAD_MS_MAX } from './plugins/deadline.ts';
 import { refuseUnreadable, registerErrors } from './plugins/errors.ts';
 import { registerHeaders } from './plugins/headers.ts';
 import { registerMetrics } from './plugins/metrics.ts';
+import { registerMultipart } from './plugins/multipart.ts';
 import { registerOpenApi } from './plugins/openapi.ts';
 import { registerRateLimit } from './plugins/rate-limit.ts';
 import { registerAccountRoutes } from './rest/account-routes.ts';
+import { registerApiKeyRoutes } from './rest/api-key-routes.ts';
 import { registerAuthRoutes } from './rest/auth-routes.ts';
 import { registerBulkRoutes } from './rest/bulk-routes.ts';
 import { registerContactRoutes } from './rest/contact-routes.ts';
+import { registerDeviceRoutes } from './rest/device-routes.ts';
+import { registerDuplicateRoutes } from './rest/duplicate-routes.ts';
 import { registerEntityRoutes, type Verb } from './rest/entity-routes.ts';
+import { registerInteractionRoutes } from './rest/interaction-routes.ts';
 import { registerLeadRoutes } from './rest/lead-routes.ts';
+import { registerMediaRoutes } from './rest/media-routes.ts';
 import { registerMemberRoutes } from './rest/member-routes.ts';
+import { registerMessageRoutes } from './rest/message-routes.ts';
+import { registerMergeRoutes } from './rest/merge-routes.ts';
 import { registerPipelineRoutes } from './rest/pipeline-routes.ts';
+import { registerSendingRoutes } from './rest/sending-routes.ts';
 import { registerSessionListRoutes } from './rest/session-list-routes.ts';
 import { registerSessionRoutes } from './rest/session-routes.ts';
+import { registerTimelineRoutes } from './rest/timeline-routes.ts';
 import { registerUserRoutes } from './rest/user-routes.ts';
 
 const BODY_BYTES_MAX = 1024 * 1024;
-/** Time a client has to send a whole request. */
-const REQUEST_TIMEOUT_MS = 20_000;
 /** A socket on which nothing happens is closed. */
 const CONNECTION_TIMEOUT_MS = 60_000;
 
@@ -38,8 +46,12 @@ const CONNECTION_TIMEOUT_MS = 60_000;
 const WRITTEN_BY_HAND: Readonly<Record<string, readonly Verb[]>> = {
   leads: ['delete'],
   contacts: ['create', 'update', 'delete'],
+  interactions: ['create'],
+  media: ['create'],
   roles: ['create', 'update'],
   memberships: ['create', 'update', 'delete'],
+  api_keys: ['create', 'update', 'delete'],
+  devices: ['delete'],
 };
 
 export type AppOptions = Omit<Context, 'now'> & {
@@ -63,6 +75,7 @@ export async function buildApp({ redis, now, ...options }: AppOptions): Promise<
   await registerRateLimit(app, context);
   registerErrors(app);
   await registerOpenApi(app);
+  await registerMultipart(app);
 
   registerOpsRoutes(app, context, redis);
   registerAuthRoutes(app, context);
@@ -75,10 +88,19 @@ export async function buildApp({ redis, now, ...options }: AppOptions): Promise<
       registerEntityRoutes(app, context, entity, WRITTEN_BY_HAND[entity.table]);
   }
   registerMemberRoutes(app, context);
+  registerApiKeyRoutes(app, context);
+  registerDeviceRoutes(app, context);
   registerContactRoutes(app, context);
+  registerMergeRoutes(app, context);
+  registerDuplicateRoutes(app, context);
+  registerTimelineRoutes(app, context);
+  registerInteractionRoutes(app, context);
   registerLeadRoutes(app, context);
   registerBulkRoutes(app, context);
   registerPipelineRoutes(app, context);
+  registerMediaRoutes(app, context);
+  registerMessageRoutes(app, context);
+  registerSendingRoutes(app, context);
   return app;
 }
 
@@ -90,7 +112,8 @@ function createServer(context: Context): App {
     requestIdHeader: false,
     genReqId: (raw) => acceptRequestId(raw.headers['x-request-id']) ?? randomUUID(),
     bodyLimit: BODY_BYTES_MAX,
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    // The longest upload; every other request has its own, shorter time (plugins/deadline.ts).
+    requestTimeout: UPLOAD_MS_MAX,
     connectionTimeout: CONNECTION_TIMEOUT_MS,
     // A number of hops, not `true`: everything further left in X-Forwarded-For is what the caller says.
     trustProxy:

@@ -13,6 +13,7 @@ import type { AccessClaims } from '../../platform/access.ts';
 import type { CacheReader } from '../../platform/cache/reader.ts';
 import type { Config } from '../../platform/config.ts';
 import type { Log } from '../../platform/log.ts';
+import type { MediaStore } from '../../platform/media/store.ts';
 import type { Metrics } from '../../platform/metrics.ts';
 import type { Database } from '../../platform/postgres.ts';
 
@@ -22,6 +23,8 @@ export type Context = {
   readonly database: Database;
   /** The API's only way to Redis. */
   readonly cache: CacheReader;
+  /** Bytes of files; what they are is in Postgres. */
+  readonly media: MediaStore;
   readonly log: Log;
   readonly metrics: Metrics;
   /** Milliseconds since 1970. */

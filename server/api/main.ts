@@ -5,6 +5,7 @@ import { CacheReader } from '../../platform/cache/reader.ts';
 import type { Config } from '../../platform/config.ts';
 import type { Running } from '../../platform/lifecycle.ts';
 import type { Log } from '../../platform/log.ts';
+import { createMediaStore } from '../../platform/media/store.ts';
 import { createMetrics } from '../../platform/metrics.ts';
 import { createDatabase, type Database } from '../../platform/postgres.ts';
 import { assertRedisFits, createRedis } from '../../platform/redis.ts';
@@ -36,7 +37,8 @@ export async function startApi(config: Config, log: Log): Promise<Running & { ur
       assertDatabaseFits(database, databaseUrl),
       connectRedis(redis, config.redisUrl),
     ]);
-    app = await buildApp({ config, database, cache, log, metrics, redis });
+    const media = await createMediaStore(config.media);
+    app = await buildApp({ config, database, cache, media, log, metrics, redis });
     const url = await listen(app, config);
     const sampler = startSampler({
       database,

@@ -66,12 +66,12 @@ describe('refusals', () => {
       write: (chunk, _encoding, done) => (lines.push(String(chunk)), done()),
     });
     const log = pino({ level: 'info' }, sink);
-    const { config, cache, metrics, database } = api;
+    const { config, cache, metrics, media, database } = api;
     const broken = {
       ...database,
       query: () => Promise.reject(new Error('secret insides of ours')),
     };
-    const app = await buildApp({ config, cache, metrics, log, database: broken });
+    const app = await buildApp({ config, cache, media, metrics, log, database: broken });
     const answer = await app.inject({
       method: 'GET',
       url: '/api/leads',
@@ -94,7 +94,7 @@ describe('refusals', () => {
   });
 
   test('of a database that is away are 503 with Retry-After', async () => {
-    const { config, cache, metrics, database, app: whole } = api;
+    const { config, cache, metrics, media, database, app: whole } = api;
     expect(whole).toBeDefined();
     const away = {
       ...database,
@@ -103,6 +103,7 @@ describe('refusals', () => {
     const app = await buildApp({
       config,
       cache,
+      media,
       metrics,
       log: pino({ level: 'silent' }),
       database: away,

@@ -7,6 +7,7 @@ import { issueAccessToken } from '../../platform/access.ts';
 import { CacheReader } from '../../platform/cache/reader.ts';
 import { readConfig, type Config } from '../../platform/config.ts';
 import { createLog } from '../../platform/log.ts';
+import { createMediaStore, type MediaStore } from '../../platform/media/store.ts';
 import { createMetrics, type Metrics } from '../../platform/metrics.ts';
 import { hashPassword } from '../../platform/password.ts';
 import { createDatabase, type Database } from '../../platform/postgres.ts';
@@ -35,6 +36,7 @@ export type TestApi = {
   readonly redis: Redis;
   readonly cache: CacheReader;
   readonly metrics: Metrics;
+  readonly media: MediaStore;
   /** As superuser: what the API's role may not do, and other writers. */
   readonly owner: Database;
   /** Texts of the statements the API has run since `statements.length = 0`, but for begin and commit. */
@@ -79,7 +81,8 @@ export async function startTestApi(
   const redis = createRedis({ url: config.redisUrl, name: 'test-api', log });
   const cache = new CacheReader({ redis, space: { prefix: config.redisPrefix }, log, metrics });
   await redis.connect().catch(() => undefined);
-  const app = await buildApp({ config, database, cache, log, metrics, redis });
+  const media = await createMediaStore(config.media);
+  const app = await buildApp({ config, database, cache, media, log, metrics, redis });
   afterAll(async () => {
     await app.close();
     redis.disconnect();
@@ -103,6 +106,7 @@ export async function startTestApi(
     redis,
     cache,
     metrics,
+    media,
     owner,
     statements,
     tokenOf,
