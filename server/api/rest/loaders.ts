@@ -1,9 +1,16 @@
-import { listFamily, PRINCIPALS, rowFamily } from '../../../domain/cache-key.ts';
+import { listFamily, pageFamily, PRINCIPALS, rowFamily } from '../../../domain/cache-key.ts';
+import { messages } from '../../../domain/entities/messages.ts';
 import type { Entity } from '../../../domain/entity.ts';
 import { ENTITIES } from '../../../domain/registry.ts';
 import { loadPrincipalToKeep, type SessionRef } from '../../../platform/access.ts';
 import { listEntities, readEntity, type Sees } from '../../../platform/entity-sql.ts';
 import { parseBoardKey, readBoard, type BoardQuery } from '../../../platform/entity-sql/board.ts';
+import {
+  listDuplicates,
+  parseDuplicatesKey,
+  type DuplicatesQuery,
+} from '../../../platform/entity-sql/duplicates.ts';
+import { NEWEST_PAGE, readPage, type PageQuery } from '../../../platform/entity-sql/messages.ts';
 import { parseListKey, type ListQuery } from '../../../platform/entity-sql/list-query.ts';
 import type { Queries } from '../../../platform/postgres.ts';
 import { sql } from '../../../platform/sql.ts';
@@ -46,6 +53,20 @@ export function loadBoard(
   return readBoard(db, options);
 }
 
+export function loadDuplicates(
+  db: Queries,
+  options: Reading & { query: DuplicatesQuery },
+): Promise<string> {
+  return listDuplicates(db, options);
+}
+
+export function loadPage(
+  db: Queries,
+  options: Reading & { chatId: number; query: PageQuery },
+): Promise<string | undefined> {
+  return readPage(db, options);
+}
+
 export async function loadPrincipalJson(
   db: Queries,
   session: SessionRef,
@@ -63,12 +84,18 @@ export async function loadEntry(
 ): Promise<string | undefined> {
   if (family === PRINCIPALS)
     return (await loadPrincipalOfSession(db, accountId, Number(field))) ?? ABSENT;
+  if (family === pageFamily(messages.table)) {
+    const page = { accountId, chatId: Number(field), query: NEWEST_PAGE };
+    return (await loadPage(db, page)) ?? ABSENT;
+  }
   for (const entity of ENTITIES) {
     if (family === rowFamily(entity.table))
       return (await loadRow(db, entity, { accountId, id: Number(field) })) ?? ABSENT;
     if (family !== listFamily(entity.table)) continue;
     const board = parseBoardKey(field);
     if (board) return (await loadBoard(db, { accountId, query: board })) ?? ABSENT;
+    const duplicates = parseDuplicatesKey(entity, field);
+    if (duplicates) return loadDuplicates(db, { accountId, query: duplicates });
     const query = parseListKey(entity, field);
     return query && loadList(db, entity, { accountId, query });
   }
