@@ -175,6 +175,7 @@ async function startRoles(
     ...settings.environment,
     REDIS_URL: given.redis,
     CLARIN_SECRET: settings.environment['CLARIN_SECRET'] || secrets.token,
+    CLARIN_ENCRYPTION_KEY: settings.environment['CLARIN_ENCRYPTION_KEY'] || secrets.encryption,
     COOKIE_SECURE: 'false',
     MEDIA_DIR: settings.environment['MEDIA_DIR'] || join(directory, 'media'),
     API_PORT: String(settings.apiPort),

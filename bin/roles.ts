@@ -5,10 +5,10 @@ import { createLog, type Component, type Log } from '../platform/log.ts';
 /** What a role does with the words behind its name; resolves to the exit code. */
 export type Role = { readonly says: string; run(words: readonly string[]): Promise<number> };
 
-const EVERYTHING: Needs = { redis: true, secret: true, media: true };
-const ALL_BUT_MEDIA: Needs = { redis: true, secret: true, media: false };
-const DATABASE_AND_MEDIA: Needs = { redis: false, secret: false, media: true };
-const DATABASE_ONLY: Needs = { redis: false, secret: false, media: false };
+const EVERYTHING: Needs = { redis: true, secret: true, media: true, encryption: true };
+const SERVICES_ONLY: Needs = { redis: true, secret: true, media: false, encryption: false };
+const DATABASE_AND_FILES: Needs = { redis: false, secret: false, media: true, encryption: true };
+const DATABASE_ONLY: Needs = { redis: false, secret: false, media: false, encryption: false };
 
 type Start = (config: Config, log: Log, signal: AbortSignal) => Promise<Running>;
 
@@ -51,15 +51,15 @@ const ROLES: Readonly<Record<string, Role>> = {
     const { startApi } = await import('../server/api/main.ts');
     return startApi;
   }),
-  ingest: serve('work without a caller: purging', 'ingest', DATABASE_AND_MEDIA, async () => {
+  ingest: serve('work without a caller: purging', 'ingest', DATABASE_AND_FILES, async () => {
     const { startIngest } = await import('../server/ingest/main.ts');
     return startIngest;
   }),
-  replicator: serve('WAL to cache and feed', 'replicator', ALL_BUT_MEDIA, async () => {
+  replicator: serve('WAL to cache and feed', 'replicator', SERVICES_ONLY, async () => {
     const { startReplicator } = await import('../replicator/main.ts');
     return startReplicator;
   }),
-  gateway: serve('one more feed server, fed from Redis', 'feed', ALL_BUT_MEDIA, async () => {
+  gateway: serve('one more feed server, fed from Redis', 'feed', SERVICES_ONLY, async () => {
     const { startGateway } = await import('../replicator/feed/gateway.ts');
     return startGateway;
   }),
@@ -84,7 +84,7 @@ const ROLES: Readonly<Record<string, Role>> = {
     const { runSlotCommand } = await import('../replicator/slot-command.ts');
     return runSlotCommand;
   }),
-  verify: command('compares the cache with Postgres', 'cache', ALL_BUT_MEDIA, async () => {
+  verify: command('compares the cache with Postgres', 'cache', SERVICES_ONLY, async () => {
     const { runVerify } = await import('../server/api/verify.ts');
     return runVerify;
   }),

@@ -9,6 +9,13 @@ const url = (...protocols: string[]) =>
     message: `must be a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}`,
   });
 
+const KEY_BYTES = 32;
+
+/** In hex, or in base64 of either alphabet. */
+function decodeKey(text: string): Buffer {
+  return Buffer.from(text, /^[0-9a-f]{64}$/i.test(text) ? 'hex' : 'base64');
+}
+
 const databaseUrl = url('postgres:', 'postgresql:');
 
 /** The only reader of process.env. Every variable, its default and what it is for stand here once. */
@@ -29,6 +36,11 @@ export const settings = z.object({
   CLARIN_SECRET: z
     .string()
     .min(32, 'must have at least 32 characters: `openssl rand -hex 32` makes one'),
+  /** Seals what is kept for other services, and cannot be read again without it; the same for api and ingest. */
+  CLARIN_ENCRYPTION_KEY: z
+    .string()
+    .transform(decodeKey)
+    .refine((key) => key.length === KEY_BYTES, 'is not 32 bytes: `openssl rand -hex 32` makes one'),
   CLARIN_SLOT: z
     .string()
     .regex(/^[a-z0-9_]{1,63}$/, 'may hold a-z, 0-9 and _ only')
@@ -104,6 +116,8 @@ export type Config = {
   readonly ingestPort: number;
   readonly gatewayPort: number;
   readonly secret: string;
+  /** 32 bytes. Of a role that has no use for it: zeros. */
+  readonly encryptionKey: Uint8Array;
   /** Slots are named cluster-wide: the database's name is in the default. */
   readonly slot: string;
   readonly publication: string;
@@ -123,8 +137,11 @@ export type Config = {
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** What a role can do without: migrate and slot need neither Redis nor a secret, and files are for api and ingest. */
-export type Needs = { redis: boolean; secret: boolean; media: boolean };
+/**
+ * What a role can do without: migrate and slot need neither Redis nor a secret; files and what is sealed are for api and
+ * ingest.
+ */
+export type Needs = { redis: boolean; secret: boolean; media: boolean; encryption: boolean };
 
 /** @throws ClarinError `configuration` naming every variable that is missing or wrong, in words. */
 export function parseSettings<T>(schema: z.ZodType<T>, given: Environment): T {
@@ -144,11 +161,12 @@ export function parseSettings<T>(schema: z.ZodType<T>, given: Environment): T {
 /** @throws ClarinError `configuration` naming every variable that is missing or wrong, in words. */
 export function readConfig(
   environment: Environment = process.env,
-  needs: Needs = { redis: true, secret: true, media: true },
+  needs: Needs = { redis: true, secret: true, media: true, encryption: true },
 ): Config {
   const given = { ...environment };
   if (!needs.redis) given['REDIS_URL'] ??= 'redis://127.0.0.1:6379';
   if (!needs.secret) given['CLARIN_SECRET'] ??= '-'.repeat(32);
+  if (!needs.encryption) given['CLARIN_ENCRYPTION_KEY'] = '0'.repeat(KEY_BYTES * 2);
   if (!needs.media) Object.assign(given, { MEDIA_STORE: 'local', MEDIA_DIR: '/nonexistent' });
   const value = parseSettings(settings, given);
   const migrateDatabaseUrl = value.MIGRATE_DATABASE_URL ?? value.DATABASE_URL;
@@ -164,6 +182,7 @@ export function readConfig(
     ingestPort: value.INGEST_PORT,
     gatewayPort: value.GATEWAY_PORT,
     secret: value.CLARIN_SECRET,
+    encryptionKey: value.CLARIN_ENCRYPTION_KEY,
     slot:
       value.CLARIN_SLOT ??
       `clarin_${database.toLowerCase().replace(/[^a-z0-9_]/g, '_')}`.slice(0, 63),

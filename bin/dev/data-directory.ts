@@ -113,6 +113,8 @@ const secretsSchema = z.object({
   redis: secret,
   /** Signs access tokens. */
   token: secret,
+  /** Seals tokens of other services. */
+  encryption: z.string().regex(/^[0-9a-f]{64}$/),
 });
 
 export type Secrets = z.infer<typeof secretsSchema>;
@@ -122,24 +124,35 @@ export async function readSecrets(directory: string): Promise<Secrets> {
   const file = join(directory, 'secrets.json');
   const text = await readFile(file, 'utf8').catch(() => undefined);
   if (text !== undefined) {
-    const parsed = secretsSchema.safeParse(parseJson(text));
-    if (parsed.success) return parsed.data;
+    const kept = parseJson(text);
+    // Directories of before have none, and nothing that was sealed with it.
+    const parsed = secretsSchema.safeParse({ encryption: makeSecret(), ...kept });
+    if (parsed.success) {
+      if (kept?.['encryption'] === undefined) await writeSecrets(file, parsed.data);
+      return parsed.data;
+    }
     throw new ClarinError(
       'configuration',
       `${file} is damaged: remove ${directory} to start anew.`,
     );
   }
   const names = Object.keys(secretsSchema.shape);
-  const made = secretsSchema.parse(
-    Object.fromEntries(names.map((name) => [name, randomBytes(24).toString('hex')])),
-  );
-  await writeFile(file, `${JSON.stringify(made, undefined, 2)}\n`, { mode: 0o600 });
+  const made = secretsSchema.parse(Object.fromEntries(names.map((name) => [name, makeSecret()])));
+  await writeSecrets(file, made);
   return made;
 }
 
-function parseJson(text: string): unknown {
+function makeSecret(): string {
+  return randomBytes(32).toString('hex');
+}
+
+function writeSecrets(file: string, secrets: Secrets): Promise<void> {
+  return writeFile(file, `${JSON.stringify(secrets, undefined, 2)}\n`, { mode: 0o600 });
+}
+
+function parseJson(text: string): Record<string, unknown> | undefined {
   try {
-    return JSON.parse(text);
+    return JSON.parse(text) as Record<string, unknown>;
   } catch {
     return undefined;
   }

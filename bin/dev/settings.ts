@@ -16,9 +16,14 @@ export type DevSettings = {
   readonly postgresPrograms: string | undefined;
 };
 
-const schema = settings.partial({ DATABASE_URL: true, REDIS_URL: true, CLARIN_SECRET: true });
+const schema = settings.partial({
+  DATABASE_URL: true,
+  REDIS_URL: true,
+  CLARIN_SECRET: true,
+  CLARIN_ENCRYPTION_KEY: true,
+});
 
-/** Like the roles' settings, but services and the secret may be missing: dev brings its own. */
+/** Like the roles' settings, but services and secrets may be missing: dev brings its own. */
 export async function readDevSettings(environment: Environment): Promise<DevSettings> {
   const value = parseSettings(schema, environment);
   const chosen = (port: number): Promise<number> | number =>

@@ -30,6 +30,7 @@ function configOf(port: number) {
     DATABASE_URL: world.database.ownerUrl,
     REDIS_URL: redis.url,
     CLARIN_SECRET: SECRET,
+    CLARIN_ENCRYPTION_KEY: '5e'.repeat(32),
     CLARIN_REDIS_PREFIX: world.space.prefix,
     GATEWAY_PORT: String(port),
     MEDIA_DIR: '/nonexistent',

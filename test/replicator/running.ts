@@ -40,6 +40,7 @@ export async function createWorld(
     REPLICATION_DATABASE_URL: database.replicationUrl,
     REDIS_URL: redisUrl,
     CLARIN_SECRET: 'replicator-tests-'.repeat(3),
+    CLARIN_ENCRYPTION_KEY: '5e'.repeat(32),
     CLARIN_REDIS_PREFIX: `t${randomBytes(6).toString('hex')}`,
     FEED_PORT: '0',
     MEDIA_DIR: '/nonexistent',

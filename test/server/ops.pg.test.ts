@@ -90,6 +90,7 @@ describe('starting', () => {
       DATABASE_URL: db.url,
       REDIS_URL: commonRedisUrl(),
       CLARIN_SECRET: SECRET,
+      CLARIN_ENCRYPTION_KEY: '5e'.repeat(32),
       MEDIA_DIR: join(inject('runDirectory'), 'media'),
       API_PORT: '0',
       INGEST_PORT: '0',

@@ -4,7 +4,7 @@ import { readConfig, type Environment } from '../../../platform/config.ts';
 const read = (media: Environment, needsMedia = true) =>
   readConfig(
     { DATABASE_URL: 'postgres://127.0.0.1/x', ...media },
-    { redis: false, secret: false, media: needsMedia },
+    { redis: false, secret: false, media: needsMedia, encryption: false },
   ).media;
 
 const S3 = {

@@ -83,6 +83,7 @@ export async function startStack({
     MIGRATE_DATABASE_URL: database.ownerUrl,
     REDIS_URL: redis.url,
     CLARIN_SECRET: SECRET,
+    CLARIN_ENCRYPTION_KEY: '5e'.repeat(32),
     COOKIE_SECURE: 'false',
     MEDIA_DIR: join(inject('runDirectory'), 'media'),
     LOG_LEVEL: 'info',
