@@ -65,6 +65,7 @@ export async function startTestApi(
     DATABASE_URL: db.url,
     REDIS_URL: options.redisUrl ?? commonRedisUrl(),
     CLARIN_SECRET: 'a secret of the tests that is long enough',
+    CLARIN_ENCRYPTION_KEY: '5e'.repeat(32),
     CLARIN_REDIS_PREFIX: `t${process.pid}-${spaces++}`,
     MEDIA_DIR: join(provided('runDirectory'), 'media'),
     RATE_LIMIT_PER_MINUTE: '1000000',
