@@ -1,0 +1,46 @@
+import { parseArgs } from 'node:util';
+
+export type BenchArguments = {
+  /** 1: 200,000 contacts, 200,000 leads, 2,000,000 messages. */
+  readonly scale: number;
+  /** Of each phase that is measured. */
+  readonly seconds: number;
+  readonly seed: number;
+  /** Only routes whose name contains this text. */
+  readonly only: string;
+  /** Readers at once. */
+  readonly readers: number;
+};
+
+export const USAGE = `usage: npm run bench -- api [--scale 1] [--seconds 20] [--seed 1] [--readers 50] [--only <text>]
+`;
+
+/** Undefined when the words make no sense: the caller prints the usage. */
+export function parseBenchArguments(words: readonly string[]): BenchArguments | undefined {
+  const { values, positionals } = parseArgs({
+    args: [...words],
+    allowPositionals: true,
+    options: {
+      scale: { type: 'string', default: '1' },
+      seconds: { type: 'string', default: '20' },
+      seed: { type: 'string', default: '1' },
+      readers: { type: 'string', default: '50' },
+      only: { type: 'string', default: '' },
+    },
+  });
+  const [scale, seconds, seed, readers] = [
+    values.scale,
+    values.seconds,
+    values.seed,
+    values.readers,
+  ].map(Number);
+  if (positionals.length !== 1 || positionals[0] !== 'api') return undefined;
+  if (!isBetween(scale, 0.01, 10) || !isBetween(seconds, 1, 3_600)) return undefined;
+  if (!isBetween(seed, 0, 1_000_000) || !Number.isInteger(seed)) return undefined;
+  if (!isBetween(readers, 1, 1_000) || !Number.isInteger(readers)) return undefined;
+  return { scale, seconds, seed, only: values.only, readers };
+}
+
+function isBetween(value: number | undefined, min: number, max: number): value is number {
+  return value !== undefined && value >= min && value <= max;
+}
