@@ -7,7 +7,8 @@ import { ENTITIES } from './registry.ts';
  *
  * Entries live in *families*: one Redis hash per account and family, one field per entry, so that dropping a
  * family costs the same whatever it holds. `leads.row` holds single leads (field = id), `leads.list` every list,
- * page and board of leads (field = canonical query), `sessions.row` the principals.
+ * page and board of leads (field = canonical query), `messages.page` the newest page of each chat (field = the chat's
+ * id), `sessions.row` the principals.
  * All keys of an account share one hash slot by `{a:<id>}`; the epoch is part of the name, so that nothing of an
  * older epoch can ever be read.
  */
@@ -50,8 +51,29 @@ export const accountKeys = (space: Keyspace, accountId: number, epoch: string) =
 
 export const rowFamily = (table: string): string => `${table}.row`;
 export const listFamily = (table: string): string => `${table}.list`;
+export const pageFamily = (table: string): string => `${table}.page`;
 /** Principals by session id: who may do what, read on every request. */
 export const PRINCIPALS = 'sessions.row';
+/** What is counted of a whole account (field = the quarter of an hour it is counted in). */
+export const DASHBOARD = 'dashboard';
+/** Leads per stage of every pipeline. */
+export const PIPELINE_COUNTS = 'pipelines.counts';
+
+/** Tables whose rows are counted, or name what is counted: each change of one reaches the whole family. */
+const COUNTED: Readonly<Record<string, readonly string[]>> = {
+  [DASHBOARD]: [
+    'accounts',
+    'contacts',
+    'interactions',
+    'leads',
+    'pipelines',
+    'pipeline_stages',
+    'chats',
+    'messages',
+    'devices',
+  ],
+  [PIPELINE_COUNTS]: ['leads', 'pipelines', 'pipeline_stages'],
+};
 
 /** What a change of a table's rows invalidates. `owner`: the column whose value is the entry's field. */
 export type Reach =
@@ -82,11 +104,29 @@ export function reachOf(entity: Entity, entities: readonly Entity[] = ENTITIES):
         add({ family: rowFamily(other.table), scope: 'entry', field: embed.owner });
       } else add({ family: rowFamily(other.table), scope: 'all' });
     }
+    reachOfPages(entity, other).forEach(add);
   }
+  for (const [family, tables] of Object.entries(COUNTED))
+    if (tables.includes(entity.table)) add({ family, scope: 'all' });
   if (entity.table === 'sessions') add({ family: PRINCIPALS, scope: 'entry', field: 'id' });
   if (['accounts', 'memberships', 'roles'].includes(entity.table))
     add({ family: PRINCIPALS, scope: 'all' });
   return [...reaches.values()];
+}
+
+/** What a change of `entity` reaches of the pages of `other`: it is in them, is embedded in them, or is what they are of. */
+function reachOfPages(entity: Entity, other: Entity): Reach[] {
+  const { page } = other.cache;
+  if (page === undefined) return [];
+  const family = pageFamily(other.table);
+  if (other.columns[page]?.references === entity.table)
+    return [{ family, scope: 'entry', field: 'id' }];
+  const embedded = Object.values(other.embeds).flatMap((embed) =>
+    embed.kind === 'many' ? [embed.table, embed.through] : [embed.table],
+  );
+  if (entity.table !== other.table && !embedded.includes(entity.table)) return [];
+  const isNamed = entity.identity.includes(page);
+  return [isNamed ? { family, scope: 'entry', field: page } : { family, scope: 'all' }];
 }
 
 /** Every family there is: what a new epoch drops. */

@@ -53,6 +53,14 @@ export type ListDeclaration = {
   readonly order: 'asc' | 'desc';
 };
 
+/** Which answers are kept in Redis. */
+export type Caching = {
+  readonly row: boolean;
+  readonly list: boolean;
+  /** Column of the identity that names another row, of which these are the newest: a chat's first page of messages. */
+  readonly page: string | undefined;
+};
+
 export type Columns = Readonly<Record<string, Column>>;
 
 export type Entity<C extends Columns = Columns> = {
@@ -77,7 +85,7 @@ export type Entity<C extends Columns = Columns> = {
   readonly deviceless: 'shown' | 'hidden';
   readonly embeds: Readonly<Record<string, Embed>>;
   readonly list: ListDeclaration | undefined;
-  readonly cache: { readonly row: boolean; readonly list: boolean };
+  readonly cache: Caching;
   /** Generic routes: `crud`, only reads, or none (commands and plugins serve it). */
   readonly rest: 'crud' | 'read' | 'none';
 };
@@ -94,7 +102,7 @@ type Declaration<C extends Columns> = {
   deviceless?: 'shown' | 'hidden';
   embeds?: Readonly<Record<string, Embed>>;
   list?: ListDeclaration;
-  cache?: { row: boolean; list: boolean };
+  cache?: { row: boolean; list: boolean; page?: keyof C & string };
   rest?: 'crud' | 'read' | 'none';
 };
 
@@ -140,7 +148,7 @@ function complete<C extends Columns>(
     deviceless: declaration.deviceless ?? 'hidden',
     embeds: declaration.embeds ?? {},
     list: declaration.list,
-    cache: declaration.cache ?? { row: false, list: false },
+    cache: { row: false, list: false, page: undefined, ...declaration.cache },
     rest: declaration.rest ?? 'none',
   };
   assertDeclaration(entity);
@@ -167,6 +175,11 @@ function assertDeclaration(entity: Entity): void {
     // The feed must know the device of a change, of a delete too.
     if (!entity.feedFilters.includes(entity.device))
       fail(`its device ${entity.device} is not a feed filter`);
+  }
+  const { page } = entity.cache;
+  if (page !== undefined) {
+    if (!entity.identity.includes(page)) fail(`${page} of its pages is not in the identity`);
+    if (entity.columns[page]?.references === undefined) fail(`${page} of its pages names no row`);
   }
   if (entity.list) {
     entity.list.sorts.forEach(known);

@@ -83,4 +83,5 @@ export const messages = defineEntity({
       order: 'voted_at',
     },
   },
+  cache: { row: false, list: false, page: 'chat_id' },
 });

@@ -17,15 +17,18 @@ import { registerMetrics } from './plugins/metrics.ts';
 import { registerMultipart } from './plugins/multipart.ts';
 import { registerOpenApi } from './plugins/openapi.ts';
 import { registerRateLimit } from './plugins/rate-limit.ts';
+import { registerStrict } from './plugins/strict.ts';
 import { registerAccountRoutes } from './rest/account-routes.ts';
 import { registerApiKeyRoutes } from './rest/api-key-routes.ts';
 import { registerAuthRoutes } from './rest/auth-routes.ts';
 import { registerBulkRoutes } from './rest/bulk-routes.ts';
+import { registerChatRoutes } from './rest/chat-routes.ts';
 import { registerContactRoutes } from './rest/contact-routes.ts';
 import { registerDeviceRoutes } from './rest/device-routes.ts';
 import { registerDuplicateRoutes } from './rest/duplicate-routes.ts';
 import { registerEntityRoutes, type Verb } from './rest/entity-routes.ts';
 import { registerInteractionRoutes } from './rest/interaction-routes.ts';
+import { registerKommoRoutes } from './rest/kommo-routes.ts';
 import { registerLeadRoutes } from './rest/lead-routes.ts';
 import { registerMediaRoutes } from './rest/media-routes.ts';
 import { registerMemberRoutes } from './rest/member-routes.ts';
@@ -35,6 +38,7 @@ import { registerPipelineRoutes } from './rest/pipeline-routes.ts';
 import { registerSendingRoutes } from './rest/sending-routes.ts';
 import { registerSessionListRoutes } from './rest/session-list-routes.ts';
 import { registerSessionRoutes } from './rest/session-routes.ts';
+import { registerStatsRoutes } from './rest/stats-routes.ts';
 import { registerTimelineRoutes } from './rest/timeline-routes.ts';
 import { registerUserRoutes } from './rest/user-routes.ts';
 
@@ -46,6 +50,7 @@ const CONNECTION_TIMEOUT_MS = 60_000;
 const WRITTEN_BY_HAND: Readonly<Record<string, readonly Verb[]>> = {
   leads: ['delete'],
   contacts: ['create', 'update', 'delete'],
+  chats: ['create', 'delete'],
   interactions: ['create'],
   media: ['create'],
   roles: ['create', 'update'],
@@ -76,6 +81,7 @@ export async function buildApp({ redis, now, ...options }: AppOptions): Promise<
   registerErrors(app);
   await registerOpenApi(app);
   await registerMultipart(app);
+  registerStrict(app);
 
   registerOpsRoutes(app, context, redis);
   registerAuthRoutes(app, context);
@@ -90,6 +96,7 @@ export async function buildApp({ redis, now, ...options }: AppOptions): Promise<
   registerMemberRoutes(app, context);
   registerApiKeyRoutes(app, context);
   registerDeviceRoutes(app, context);
+  registerKommoRoutes(app, context);
   registerContactRoutes(app, context);
   registerMergeRoutes(app, context);
   registerDuplicateRoutes(app, context);
@@ -98,7 +105,9 @@ export async function buildApp({ redis, now, ...options }: AppOptions): Promise<
   registerLeadRoutes(app, context);
   registerBulkRoutes(app, context);
   registerPipelineRoutes(app, context);
+  registerStatsRoutes(app, context);
   registerMediaRoutes(app, context);
+  registerChatRoutes(app, context);
   registerMessageRoutes(app, context);
   registerSendingRoutes(app, context);
   return app;

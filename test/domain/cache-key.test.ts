@@ -1,9 +1,20 @@
 import { describe, expect, it } from 'vitest';
-import { accountKeys, allFamilies, PRINCIPALS, reachOf } from '../../domain/cache-key.ts';
+import {
+  accountKeys,
+  allFamilies,
+  DASHBOARD,
+  PIPELINE_COUNTS,
+  PRINCIPALS,
+  reachOf,
+} from '../../domain/cache-key.ts';
 import { ENTITIES, mustFindEntity } from '../../domain/registry.ts';
 
+const COUNTS = [DASHBOARD, PIPELINE_COUNTS];
+
+/** But for counts, which are looked at by themselves. */
 const reach = (table: string): string[] =>
   reachOf(mustFindEntity(table))
+    .filter(({ family }) => !COUNTS.includes(family))
     .map((one) => (one.scope === 'all' ? one.family : `${one.family}/${one.field}`))
     .sort();
 
@@ -23,6 +34,14 @@ describe('what a change reaches', () => {
       'tags.list',
       'tags.row/id',
     ]);
+  });
+
+  it('[C11] a message, what is shown with it and its chat reach the page of that chat', () => {
+    expect(reach('messages')).toEqual(['messages.page/chat_id']);
+    expect(reach('message_reactions')).toEqual(['messages.page/chat_id']);
+    expect(reach('poll_votes')).toEqual(['messages.page/chat_id']);
+    expect(reach('chats')).toEqual(['chats.list', 'chats.row/id', 'messages.page/id']);
+    expect(allFamilies()).toContain('messages.page');
   });
 
   it('[C11] a tag put on a lead reaches that lead and the lists, also when it is taken off', () => {
@@ -59,6 +78,26 @@ describe('what a change reaches', () => {
     for (const table of ['accounts', 'memberships', 'roles'])
       expect(reach(table)).toContain(PRINCIPALS);
     expect(reach('sessions')).toEqual([`${PRINCIPALS}/id`]);
+  });
+
+  it('[C11] whatever is counted reaches the counts, and nothing else does', () => {
+    const tablesThatReach = (family: string): string[] =>
+      ENTITIES.filter((entity) =>
+        reachOf(entity).some((one) => one.family === family && one.scope === 'all'),
+      ).map(({ table }) => table);
+    expect(tablesThatReach(PIPELINE_COUNTS)).toEqual(['pipelines', 'pipeline_stages', 'leads']);
+    expect(tablesThatReach(DASHBOARD)).toEqual([
+      'accounts',
+      'pipelines',
+      'pipeline_stages',
+      'contacts',
+      'leads',
+      'devices',
+      'chats',
+      'messages',
+      'interactions',
+    ]);
+    expect(allFamilies()).toEqual(expect.arrayContaining(COUNTS));
   });
 
   it('[C11] every cached entity and every table it embeds reaches its families', () => {

@@ -1,4 +1,11 @@
-import { listFamily, pageFamily, PRINCIPALS, rowFamily } from '../../../domain/cache-key.ts';
+import {
+  DASHBOARD,
+  listFamily,
+  pageFamily,
+  PIPELINE_COUNTS,
+  PRINCIPALS,
+  rowFamily,
+} from '../../../domain/cache-key.ts';
 import { messages } from '../../../domain/entities/messages.ts';
 import type { Entity } from '../../../domain/entity.ts';
 import { ENTITIES } from '../../../domain/registry.ts';
@@ -14,6 +21,12 @@ import { NEWEST_PAGE, readPage, type PageQuery } from '../../../platform/entity-
 import { parseListKey, type ListQuery } from '../../../platform/entity-sql/list-query.ts';
 import type { Queries } from '../../../platform/postgres.ts';
 import { sql } from '../../../platform/sql.ts';
+import {
+  parseDashboardKey,
+  PIPELINE_COUNTS_KEY,
+  readDashboard,
+  readPipelineCounts,
+} from './stats.ts';
 
 /**
  * How every body that may be cached is made from Postgres: by the routes on a miss, and again by `clarin verify`.
@@ -88,6 +101,13 @@ export async function loadEntry(
     const page = { accountId, chatId: Number(field), query: NEWEST_PAGE };
     return (await loadPage(db, page)) ?? ABSENT;
   }
+  if (family === DASHBOARD) {
+    const moment = parseDashboardKey(field);
+    if (moment === undefined) return undefined;
+    return (await readDashboard(db, { accountId, moment, sees: () => true })) ?? ABSENT;
+  }
+  if (family === PIPELINE_COUNTS && field === PIPELINE_COUNTS_KEY)
+    return readPipelineCounts(db, { accountId });
   for (const entity of ENTITIES) {
     if (family === rowFamily(entity.table))
       return (await loadRow(db, entity, { accountId, id: Number(field) })) ?? ABSENT;

@@ -1,0 +1,163 @@
+import { z } from 'zod';
+import type { Entity } from '../../domain/entity.ts';
+import { messages } from '../../domain/entities/messages.ts';
+import type { Queries } from '../postgres.ts';
+import { empty, join, sql, type Sql } from '../sql.ts';
+import { compileBodyWriter } from './body.ts';
+import { containsPattern } from './conditions.ts';
+import { joinEmbeds, selectEmbeds } from './embeds.ts';
+import { parseInstant } from './instant.ts';
+import { parseKeyset, type Keyset } from './keyset.ts';
+import { readInteger, readSearch, type RawQuery } from './list-query.ts';
+import { nextCursor } from './list.ts';
+import { inReach, selectColumns, type Reach } from './scope.ts';
+
+/** A message as a search shows it: with the conversation that it was found in. */
+export const foundMessages: Entity = {
+  ...messages,
+  embeds: {
+    ...messages.embeds,
+    chat: { kind: 'one', table: 'chats', by: 'chat_id', columns: ['id', 'name', 'contact_id'] },
+  },
+};
+
+export type MessageSearch = {
+  readonly search: string;
+  readonly chatId: number | undefined;
+  readonly deviceId: number | undefined;
+  /** Moments, the first inclusive and the second exclusive. */
+  readonly from: string | undefined;
+  readonly to: string | undefined;
+  readonly after: Keyset | undefined;
+  readonly limit: number;
+};
+
+const LIMIT = 50;
+const LIMIT_MAX = 200;
+const CHARACTERS_MIN = 2;
+const CHARACTERS_MAX = 200;
+const CURSOR_MAX = 4_096;
+/** Fewer characters than this make no trigram: the index of the text cannot find them. */
+const TRIGRAM = 3;
+const BY = { sort: 'sent_at', order: 'desc' } as const;
+
+const text = (says: string) => z.string().max(CURSOR_MAX).optional().describe(says);
+
+const schema = z
+  .strictObject({
+    search: z
+      .string()
+      .max(CHARACTERS_MAX)
+      .describe(`Anywhere in the text, at least ${CHARACTERS_MIN} characters`),
+    chat_id: text('Only in this chat'),
+    device_id: text('Only what came or went by this device'),
+    from: text('Sent from this moment on, RFC 3339'),
+    to: text('Sent before this moment, RFC 3339'),
+    cursor: text('next_cursor of the page before, with the same search'),
+    limit: text(`Messages of a page, at most ${LIMIT_MAX}; ${LIMIT} when absent`),
+  })
+  .transform((raw, context): MessageSearch => {
+    const problems = context.issues.length;
+    const complain = (name: string, message: string): void => {
+      context.issues.push({ code: 'custom', path: [name], message, input: raw });
+    };
+    const query = readSearchQuery(raw as RawQuery, complain);
+    return context.issues.length > problems ? z.NEVER : query;
+  });
+
+/** Schema of the query string of GET /api/messages. */
+export function messageSearchSchema(): z.ZodType<MessageSearch> {
+  return schema;
+}
+
+function readSearchQuery(
+  raw: RawQuery,
+  complain: (name: string, message: string) => void,
+): MessageSearch {
+  const search = readSearch(raw['search'], complain, []) ?? '';
+  if (search.length < CHARACTERS_MIN)
+    complain('search', `has at least ${CHARACTERS_MIN} characters`);
+  const readId = (name: string): number | undefined => {
+    const given = raw[name];
+    if (given === undefined) return undefined;
+    const id = /^[1-9]\d{0,15}$/.test(given) ? Number(given) : Number.NaN;
+    if (!Number.isSafeInteger(id)) complain(name, 'is not an id');
+    return id;
+  };
+  const readMoment = (name: string): string | undefined => {
+    const given = raw[name];
+    const moment = given === undefined ? undefined : parseInstant(given);
+    if (given !== undefined && moment === undefined) complain(name, 'is not a moment in RFC 3339');
+    return moment;
+  };
+  const limit = readInteger(raw['limit'], { min: 1, max: LIMIT_MAX, fallback: LIMIT });
+  if (limit === undefined) complain('limit', `is a number from 1 to ${LIMIT_MAX}`);
+  const cursor = raw['cursor'];
+  const after = cursor === undefined ? undefined : parseKeyset(BY, 'timestamp', cursor);
+  if (cursor !== undefined && !after) complain('cursor', 'is no next_cursor of this search');
+  return {
+    search,
+    chatId: readId('chat_id'),
+    deviceId: readId('device_id'),
+    from: readMoment('from'),
+    to: readMoment('to'),
+    after,
+    limit: limit ?? LIMIT,
+  };
+}
+
+/**
+ * Newest first. In a whole account the text's index finds everything that matches, and only then is it sorted: whoever
+ * walked from the newest message backwards would read every message of the account when few match. Within one chat, and
+ * for two characters, which match much and are in no index, the walk from the newest is what is bounded by the page.
+ */
+export function searchStatement(reach: Reach, query: MessageSearch): Sql {
+  const { search, chatId, after, limit } = query;
+  const isIndexed = chatId === undefined && search.length >= TRIGRAM;
+  const matched = sql`
+      select candidate.id, candidate.sent_at
+      from public.messages as candidate
+      where ${conditionsOf(reach, query)}`;
+  const behind = after
+    ? sql` and (candidate.sent_at, candidate.id) < (${after.value}::timestamptz, ${after.id}::bigint)`
+    : empty;
+  const ordered = sql`order by candidate.sent_at desc, candidate.id desc limit ${limit + 1}`;
+  return sql`
+    ${isIndexed ? sql`with matched as materialized (${matched})` : empty}
+    select ${selectColumns(foundMessages, 'entity')}${selectEmbeds(foundMessages)}
+    from (
+      ${isIndexed ? sql`select candidate.id, candidate.sent_at from matched as candidate where true` : matched}${behind}
+      ${ordered}
+    ) as page
+    join public.messages as entity on entity.account_id = ${reach.accountId} and entity.id = page.id
+    ${joinEmbeds(foundMessages, 'entity')}
+    order by page.sent_at desc, page.id desc`;
+}
+
+function conditionsOf(reach: Reach, query: MessageSearch): Sql {
+  const { search, chatId, deviceId, from, to } = query;
+  const conditions = [
+    inReach(messages, 'candidate', reach),
+    sql`candidate.target_message_id is null`,
+    sql`candidate.body ilike ${containsPattern(search)}`,
+  ];
+  if (chatId !== undefined) conditions.push(sql`candidate.chat_id = ${chatId}`);
+  if (deviceId !== undefined) conditions.push(sql`candidate.device_id = ${deviceId}`);
+  if (from !== undefined) conditions.push(sql`candidate.sent_at >= ${from}::timestamptz`);
+  if (to !== undefined) conditions.push(sql`candidate.sent_at < ${to}::timestamptz`);
+  return join(conditions, ' and ');
+}
+
+/** `{"data":[{...message with embeds and chat}],"limit":50,"next_cursor":"..."}`, newest first. One statement. */
+export async function searchMessages(
+  db: Queries,
+  options: Reach & { query: MessageSearch; signal?: AbortSignal | undefined },
+): Promise<string> {
+  const { query, signal } = options;
+  const rows = await db.query(searchStatement(options, query), { signal });
+  const shown = rows.slice(0, query.limit);
+  const last = shown.at(-1);
+  const data = shown.map(compileBodyWriter(foundMessages)).join(',');
+  const next = last && rows.length > query.limit ? `,"next_cursor":"${nextCursor(BY, last)}"` : '';
+  return `{"data":[${data}],"limit":${query.limit}${next}}`;
+}
