@@ -87,8 +87,8 @@ function problemsOf(method: string, path: string, operation: Operation): string[
       problems.push(`no schema of ${status}`);
   }
   const takesBody = ['post', 'put', 'patch'].includes(method);
-  if (takesBody && !operation.requestBody?.content['application/json']?.schema)
-    problems.push('no schema of the body');
+  const [body] = Object.values(operation.requestBody?.content ?? {});
+  if (takesBody && !body?.schema) problems.push('no schema of the body');
   return problems;
 }
 

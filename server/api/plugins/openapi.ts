@@ -4,6 +4,9 @@ import { createJsonSchemaTransform } from 'fastify-type-provider-zod';
 import { TOKEN_COOKIE } from './auth.ts';
 import type { App } from '../context.ts';
 import { addExamples } from './openapi-examples.ts';
+import { documentedBody } from './strict.ts';
+
+const transform = createJsonSchemaTransform({ zodToJsonConfig: { unrepresentable: 'any' } });
 
 /** OpenAPI 3.1, generated from the schemas that validate: page at /docs, document at /docs/json. Before the routes. */
 export async function registerOpenApi(app: App): Promise<void> {
@@ -25,7 +28,8 @@ export async function registerOpenApi(app: App): Promise<void> {
       },
       security: [{ bearer: [] }, { cookie: [] }],
     },
-    transform: createJsonSchemaTransform({ zodToJsonConfig: { unrepresentable: 'any' } }),
+    transform: (given) =>
+      transform({ ...given, schema: documentedBody(given.schema, given.route.method.toString()) }),
     transformObject: (given) =>
       'openapiObject' in given ? addExamples(given.openapiObject) : given.swaggerObject,
   });
