@@ -22,7 +22,7 @@ function list(name: string, weight: number, path: string, asked: Asked = {}): Ro
       const values = typeof asked === 'function' ? asked(who, random) : asked;
       const texts = Object.entries(values).map(([key, value]) => [key, String(value)]);
       const query = new URLSearchParams(Object.fromEntries(texts) as Record<string, string>);
-      return { method: 'GET', path: query.size > 0 ? `${path}?${query}` : path };
+      return { method: 'GET', path: query.size > 0 ? `${path}?${query.toString()}` : path };
     },
   };
 }

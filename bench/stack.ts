@@ -19,7 +19,6 @@ export async function startBenchStack({ database, redis }: Cluster): Promise<Ben
     REDIS_URL: redis.url,
     CLARIN_SECRET: 'bench'.repeat(8),
     CLARIN_ENCRYPTION_KEY: '5e'.repeat(32),
-    CLARIN_ENCRYPTION_KEY: '5e'.repeat(32),
     COOKIE_SECURE: 'false',
     MEDIA_DIR: join(tmpdir(), 'clarin-bench', 'media'),
     LOG_LEVEL: 'warn',
