@@ -18,7 +18,6 @@ import { registerMultipart } from './plugins/multipart.ts';
 import { registerOpenApi } from './plugins/openapi.ts';
 import { registerRateLimit } from './plugins/rate-limit.ts';
 import { registerStrict } from './plugins/strict.ts';
-import { registerStrict } from './plugins/strict.ts';
 import { registerAccountRoutes } from './rest/account-routes.ts';
 import { registerApiKeyRoutes } from './rest/api-key-routes.ts';
 import { registerAuthRoutes } from './rest/auth-routes.ts';
@@ -82,7 +81,6 @@ export async function buildApp({ redis, now, ...options }: AppOptions): Promise<
   registerErrors(app);
   await registerOpenApi(app);
   await registerMultipart(app);
-  registerStrict(app);
   registerStrict(app);
 
   registerOpsRoutes(app, context, redis);
