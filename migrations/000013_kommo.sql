@@ -74,3 +74,13 @@ create table private.kommo_cursors (
 create trigger audit after insert or delete on public.kommo_connections
   for each row execute function clarin.audit();
 alter table public.kommo_connections enable always trigger audit;
+-- What people decide: the connection, a full sync, which pipelines. Not how the worker is doing.
+create trigger audit_update after update on public.kommo_connections for each row when (
+    (old.status = 'disconnected') <> (new.status = 'disconnected')
+    or old.full_sync_state <> new.full_sync_state and new.full_sync_state in ('pending', 'cancelled')
+  ) execute function clarin.audit();
+alter table public.kommo_connections enable always trigger audit_update;
+create trigger audit_update after update on public.kommo_pipelines for each row when (
+    old.is_connected <> new.is_connected
+  ) execute function clarin.audit();
+alter table public.kommo_pipelines enable always trigger audit_update;
