@@ -1,90 +1,140 @@
-import { USER_SERVER } from '../../domain/jid.ts';
 import { ClarinError } from '../../domain/errors.ts';
 import type { Queries } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
+import { chatJids, isSameLine, readAddresses, type GivenAddresses } from './addresses.ts';
 import { explainReferences } from './refusals.ts';
 import { resolveContact } from './resolve-contact.ts';
+import { storableText } from './storable-text.ts';
 
-type Options = {
+type Options = Pick<GivenAddresses, 'jid' | 'lid' | 'phone'> & {
   readonly accountId: number;
   readonly deviceId: number;
-  /** One of the three says whom with; a contact that is known is used as it is. */
+  /** Instead of an address: somebody who is known, by the address that is theirs. */
   readonly contactId?: number | undefined;
-  readonly jid?: string | undefined;
-  /** E.164 digits. */
-  readonly phone?: string | undefined;
-  /** Of the chat: a group's subject. */
+  /** Of a new chat, and of a contact that is made with it. */
   readonly name?: string | undefined;
+  /** Of a contact that is made: what they call themselves. */
+  readonly pushName?: string | undefined;
 };
 
-type Partner = { readonly id: number; readonly jid: string };
+type Place = Pick<Options, 'accountId' | 'deviceId'> & {
+  readonly jids: readonly string[];
+  /** A chat with this contact will do, whatever its address. */
+  readonly anyOf?: number | undefined;
+};
+
+export type OpenedChat = {
+  readonly id: number;
+  readonly created: boolean;
+  readonly contactId: number;
+  /** The contact was made with it. */
+  readonly isNewContact: boolean;
+};
+
+/** A contact that is merged or deleted between two looks is looked for again. */
+const ATTEMPTS_MAX = 3;
+const NAME_MAX = 200;
 
 /**
- * The chat with somebody through a device: the one there is, whichever address it was opened with, or a new one.
- * Opening it again writes nothing.
- * @throws ClarinError not_found for a contact that is not there, unprocessable for a contact without an address or a
- * device that is not there.
+ * The chat with somebody through a device: the one there is, whichever address it was begun with, or a new one, with a
+ * contact where there is none. One statement for a chat that is there, which writes nothing; seven for a new contact.
+ * @throws ClarinError unprocessable: no address of a person or a group, no such device, a contact without an address;
+ * not_found: no such contact.
  */
-export async function openChat(
+export async function openChat(tx: Queries, options: Options): Promise<OpenedChat> {
+  const { accountId, deviceId, contactId } = options;
+  if (contactId !== undefined) {
+    const opened = await openWithContact(tx, options, { id: contactId, isNew: false });
+    if (opened) return opened;
+    throw new ClarinError('not_found', 'there is no such contact');
+  }
+  const jids = chatJids(readAddresses(options));
+  const known = await findChat(tx, { accountId, deviceId, jids });
+  if (known) return known;
+  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+    const { id, created } = await resolveContact(tx, { ...options, source: 'whatsapp' });
+    const opened = await openWithContact(tx, options, { id, isNew: created });
+    if (opened) return opened;
+  }
+  throw new ClarinError('conflict', 'the contact was changed by somebody else at the same time');
+}
+
+/** Undefined: the contact is not there. */
+async function openWithContact(
   tx: Queries,
   options: Options,
-): Promise<{ id: number; created: boolean }> {
-  const { accountId, deviceId, name } = options;
-  const partner = await partnerOf(tx, options);
-  // Two who open it at once: the second waits for the first, inserts nothing and finds it.
-  const [made] = await explainReferences(
+  contact: { id: number; isNew: boolean },
+): Promise<OpenedChat | undefined> {
+  const { accountId, deviceId, contactId } = options;
+  const own = await lockContact(tx, accountId, contact.id);
+  if (!own) return undefined;
+  const given = readAddresses(options);
+  const jids =
+    contactId !== undefined || isSameLine(given, own) ? chatJids(given, own) : chatJids(given);
+  const place = { accountId, deviceId, jids, anyOf: contactId };
+  const known = await findChat(tx, place);
+  if (known) return known;
+  const [jid] = jids;
+  if (jid === undefined) {
+    throw new ClarinError('unprocessable', 'the contact has no address to write to', {
+      details: { column: 'contact_id' },
+    });
+  }
+  const [row] = await explainReferences(
     tx.query(sql`
       insert into public.chats (account_id, device_id, contact_id, jid, name)
-      select ${accountId}, ${deviceId}, ${partner.id}, ${partner.jid}, ${name ?? null}
-      where not exists (
-        select from public.chats
-        where account_id = ${accountId} and device_id = ${deviceId}
-          and (jid = ${partner.jid} or contact_id = ${partner.id})
-      )
+      values (${accountId}, ${deviceId}, ${contact.id}, ${jid}, ${storableText(options.name, NAME_MAX) ?? null})
       on conflict (account_id, device_id, jid) do nothing
       returning id`),
   );
-  if (made) return { id: Number(made['id']), created: true };
-  const [known] = await tx.query(sql`
-    select id
+  // Whoever knows nothing of the lock may have been faster.
+  if (!row) return findChat(tx, place);
+  return {
+    id: Number(row['id']),
+    created: true,
+    contactId: contact.id,
+    isNewContact: contact.isNew,
+  };
+}
+
+/**
+ * What the contact is known by, held until the transaction ends: two who begin a chat with one person by two spellings
+ * of a number make one chat, and nobody merges the contact away meanwhile.
+ */
+async function lockContact(
+  tx: Queries,
+  accountId: number,
+  id: number,
+): Promise<GivenAddresses | undefined> {
+  const [row] = await tx.query(sql`
+    select jid, lid, phone
+    from public.contacts
+    where account_id = ${accountId} and id = ${id}
+    for no key update`);
+  if (!row) return undefined;
+  return {
+    jid: row['jid'] ?? undefined,
+    lid: row['lid'] ?? undefined,
+    phone: row['phone'] ?? undefined,
+  };
+}
+
+async function findChat(
+  tx: Queries,
+  { accountId, deviceId, jids, anyOf }: Place,
+): Promise<OpenedChat | undefined> {
+  const [row] = await tx.query(sql`
+    select id, contact_id
     from public.chats
     where account_id = ${accountId} and device_id = ${deviceId}
-      and (jid = ${partner.jid} or contact_id = ${partner.id})
-    order by jid = ${partner.jid} desc, active_at desc, id
+      and (jid = any(${jids}::text[]) or contact_id = ${anyOf ?? null})
+    order by array_position(${jids}::text[], jid) nulls last, active_at desc, id
     limit 1`);
-  if (!known) throw new ClarinError('unprocessable', 'the chat cannot be opened');
-  return { id: Number(known['id']), created: false };
-}
-
-async function partnerOf(tx: Queries, options: Options): Promise<Partner> {
-  const { accountId, contactId, jid, phone } = options;
-  if (contactId === undefined) {
-    const address = jid ?? addressOf(phone);
-    if (address === undefined) throw new ClarinError('internal', 'a chat with nobody');
-    const isGroup = address.endsWith('@g.us');
-    const isLid = address.endsWith('@lid');
-    const { id } = await resolveContact(tx, {
-      accountId,
-      ...(isLid ? { lid: address } : { jid: address }),
-      phone,
-      isGroup,
-      source: 'whatsapp',
-    });
-    return { id, jid: address };
-  }
-  const [contact] = await tx.query(sql`
-    select id, jid, lid, phone
-    from public.contacts
-    where account_id = ${accountId} and id = ${contactId}`);
-  if (!contact) throw new ClarinError('not_found', 'there is no such contact');
-  const address = jid ?? contact['jid'] ?? addressOf(contact['phone']) ?? contact['lid'];
-  if (address === null || address === undefined)
-    throw new ClarinError('unprocessable', 'the contact has no phone to write to', {
-      details: { field: 'contact_id' },
-    });
-  return { id: Number(contact['id']), jid: address };
-}
-
-function addressOf(phone: string | null | undefined): string | undefined {
-  return phone ? `${phone}@${USER_SERVER}` : undefined;
+  if (!row) return undefined;
+  return {
+    id: Number(row['id']),
+    created: false,
+    contactId: Number(row['contact_id']),
+    isNewContact: false,
+  };
 }

@@ -1,121 +1,174 @@
-import { phoneMatchKey } from '../../domain/phone.ts';
 import { ClarinError } from '../../domain/errors.ts';
-import type { Queries } from '../../platform/postgres.ts';
+import type { Queries, TextRow } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
+import { identitiesOf, readAddresses, type Addresses, type GivenAddresses } from './addresses.ts';
+import { storableText } from './storable-text.ts';
 
-/** Addresses of one person; whichever is known. */
-export type Addresses = {
-  readonly jid?: string | undefined;
-  readonly lid?: string | undefined;
-  /** E.164 digits. */
-  readonly phone?: string | undefined;
-  readonly kommoId?: number | undefined;
-};
-
-type Options = Addresses & {
+type Options = GivenAddresses & {
   readonly accountId: number;
-  /** What a new contact is called by its sender; also fills the gap of a known one. */
+  /** What somebody of the account calls them, or a group's subject: of a new contact only. */
+  readonly name?: string | undefined;
+  /** What they call themselves: kept up to date. */
   readonly pushName?: string | undefined;
-  readonly isGroup?: boolean;
+  /** Where a new contact came from: `whatsapp`, `kommo`, `import`. */
   readonly source: string;
 };
 
-type Identity = { readonly kind: string; readonly value: string };
+export type Resolved = {
+  readonly id: number;
+  readonly created: boolean;
+  /** Other contacts that some of the addresses resolve to: the same person twice, to be merged by whoever may. */
+  readonly others: readonly number[];
+};
 
-/** Any number nothing else uses as the first half of an advisory lock. */
-const LOCK = 0x636f6e74;
+type Wanted = Omit<Options, keyof GivenAddresses> & { readonly addresses: Addresses };
+type Found = {
+  readonly owners: readonly number[];
+  readonly hasAll: boolean;
+  readonly pushName: string | null;
+};
+
+/** The first half of an advisory lock; nothing else uses it. */
+const LOCK_CLASS = 0x636f6e74;
+const NAME_MAX = 200;
+/** Somebody may delete or merge the contact between two looks. */
+const ATTEMPTS_MAX = 3;
 
 /**
- * Finds the contact that any of the addresses resolves to, or makes one. A known contact gets the addresses it lacks;
- * nothing is written when it lacks none. Two first messages of one person that come at once make one contact: whoever
- * would make it waits for the other. One statement for a known contact, four for a new one.
- * @throws ClarinError `internal` without any address.
+ * Finds the contact that any of the addresses resolves to, Kommo's id before the JID before the LID before the phone
+ * (by its key, see phoneMatchKey), or makes one. A known contact gets the addresses that resolve to nobody yet. Two
+ * first messages of one person that come at once make one contact: whoever would make it waits for the other.
+ *
+ * One statement when everything is known, which then writes nothing; four for a new contact, five for a new address.
+ * @throws ClarinError unprocessable for what is no address, `internal` without any.
  */
-export async function resolveContact(
-  tx: Queries,
-  options: Options,
-): Promise<{ id: number; created: boolean }> {
-  const identities = identitiesOf(options);
+export async function resolveContact(tx: Queries, options: Options): Promise<Resolved> {
+  const wanted = { ...options, addresses: readAddresses(options) };
+  const found = await findContact(tx, wanted);
+  const [id, ...others] = found.owners;
+  if (id === undefined || !found.hasAll) return settleContact(tx, wanted, ATTEMPTS_MAX);
+  await keepPushName(tx, wanted, { id, pushName: found.pushName });
+  return { id, created: false, others };
+}
+
+async function settleContact(tx: Queries, wanted: Wanted, attempts: number): Promise<Resolved> {
+  await lockAddresses(tx, wanted);
+  const found = await findContact(tx, wanted);
+  const [id, ...others] = found.owners;
+  if (id === undefined) {
+    const made = await insertContact(tx, wanted);
+    if (made !== undefined) return { id: made, created: true, others: [] };
+  } else if (found.hasAll || (await addAddresses(tx, wanted, id))) {
+    await keepPushName(tx, wanted, { id, pushName: found.pushName });
+    return { id, created: false, others };
+  }
+  if (attempts > 1) return settleContact(tx, wanted, attempts - 1);
+  throw new ClarinError('conflict', 'the contact was changed by somebody else at the same time');
+}
+
+async function findContact(tx: Queries, { accountId, addresses }: Wanted): Promise<Found> {
+  const identities = identitiesOf(addresses);
   if (identities.length === 0) throw new ClarinError('internal', 'a contact without an address');
-  const known = await find(tx, options.accountId, identities);
-  if (known !== undefined) return complete(tx, options, known);
-  // In one order, so that two who share two addresses do not wait for each other.
-  await tx.query(sql`
-    select pg_advisory_xact_lock(${LOCK}, hashtext(address))
-    from unnest(${identities.map(({ kind, value }) => `${options.accountId} ${kind} ${value}`)}::text[]) as address
-    order by address`);
-  const since = await find(tx, options.accountId, identities);
-  if (since !== undefined) return complete(tx, options, since);
-  const [made] = await tx.query(sql`
-    insert into public.contacts (account_id, jid, lid, phone, kommo_id, push_name, is_group, source)
-    values (${options.accountId}, ${options.jid ?? null}, ${options.lid ?? null}, ${options.phone ?? null},
-      ${options.kommoId ?? null}, ${options.pushName ?? null}, ${options.isGroup ?? false}, ${options.source})
-    returning id`);
-  return { id: Number(made?.['id']), created: true };
-}
-
-/** In the order in which they are trusted. */
-function identitiesOf({ jid, lid, phone, kommoId }: Addresses): Identity[] {
-  const identities: Identity[] = [];
-  if (kommoId !== undefined) identities.push({ kind: 'kommo', value: String(kommoId) });
-  if (jid !== undefined) identities.push({ kind: 'jid', value: jid });
-  if (lid !== undefined) identities.push({ kind: 'lid', value: lid });
-  if (phone !== undefined) identities.push({ kind: 'phone', value: phoneMatchKey(phone) });
-  return identities;
-}
-
-async function find(
-  tx: Queries,
-  accountId: number,
-  identities: readonly Identity[],
-): Promise<number | undefined> {
-  const [row] = await tx.query(sql`
-    select identity.contact_id
-    from unnest(${identities.map(({ kind }) => kind)}::text[], ${identities.map(({ value }) => value)}::text[])
-      with ordinality as wanted (kind, value, place)
+  const rows = await tx.query(sql`
+    select identity.contact_id, contact.push_name
+    from unnest(
+      ${identities.map(({ kind }) => kind)}::text[], ${identities.map(({ value }) => value)}::text[]
+    ) with ordinality as wanted (kind, value, place)
     join public.contact_identities as identity
       on identity.account_id = ${accountId} and identity.kind = wanted.kind and identity.value = wanted.value
-    order by wanted.place
-    limit 1`);
-  return row ? Number(row['contact_id']) : undefined;
+    join public.contacts as contact
+      on contact.account_id = identity.account_id and contact.id = identity.contact_id
+    order by wanted.place`);
+  return {
+    owners: [...new Set(rows.map((row) => Number(row['contact_id'])))],
+    hasAll: rows.length === identities.length,
+    pushName: rows[0]?.['push_name'] ?? null,
+  };
 }
 
-/** Addresses it lacks, each only while it resolves to nobody; the newest name its owner gave it. */
-async function complete(
+/** Until the transaction ends, and in one order: two who share two addresses do not wait for each other. */
+async function lockAddresses(tx: Queries, { accountId, addresses }: Wanted): Promise<void> {
+  const names = identitiesOf(addresses).map(({ kind, value }) => `${accountId} ${kind} ${value}`);
+  await tx.query(sql`
+    select pg_advisory_xact_lock(${LOCK_CLASS}, wanted.key)
+    from (
+      select distinct hashtext(name) as key from unnest(${names}::text[]) as name order by key
+    ) as wanted`);
+}
+
+/** Undefined: somebody who knows nothing of the lock was faster. */
+async function insertContact(tx: Queries, wanted: Wanted): Promise<number | undefined> {
+  const { accountId, name, pushName, source } = wanted;
+  const { jid, lid, phone, kommoId, isGroup } = wanted.addresses;
+  const [row] = await tx.query(sql`
+    insert into public.contacts (account_id, jid, lid, phone, kommo_id, name, push_name, is_group, source)
+    values (
+      ${accountId}, ${jid ?? null}, ${lid ?? null}, ${phone ?? null}, ${kommoId ?? null},
+      ${storableText(name, NAME_MAX) ?? null}, ${storableText(pushName, NAME_MAX) ?? null}, ${isGroup}, ${source}
+    )
+    on conflict do nothing
+    returning id`);
+  return row ? Number(row['id']) : undefined;
+}
+
+/**
+ * Addresses that resolve to nobody resolve to this contact from now on, and fill what it lacks. One of another kind
+ * than its own (a second number) is an identity only. False: the contact is gone.
+ */
+async function addAddresses(tx: Queries, wanted: Wanted, id: number): Promise<boolean> {
+  const { accountId, addresses } = wanted;
+  const identities = identitiesOf(addresses);
+  const rows = await tx.query(sql`
+    insert into public.contact_identities (account_id, contact_id, kind, value)
+    select contact.account_id, contact.id, wanted.kind, wanted.value
+    from unnest(
+      ${identities.map(({ kind }) => kind)}::text[], ${identities.map(({ value }) => value)}::text[]
+    ) as wanted (kind, value)
+    join public.contacts as contact on contact.account_id = ${accountId} and contact.id = ${id}
+    on conflict (account_id, kind, value) do nothing
+    returning kind`);
+  if (rows.length === 0) return false;
+  await fillAddresses(tx, wanted, { id, gained: rows });
+  return true;
+}
+
+async function fillAddresses(
   tx: Queries,
-  options: Options,
-  id: number,
-): Promise<{ id: number; created: boolean }> {
-  const { accountId, jid, lid, phone, kommoId, pushName } = options;
+  { accountId, addresses }: Wanted,
+  { id, gained }: { id: number; gained: readonly TextRow[] },
+): Promise<void> {
+  const ifGained = <T>(kind: string, value: T | undefined): T | null =>
+    gained.some((row) => row['kind'] === kind) ? (value ?? null) : null;
+  const { jid, lid, phone, kommoId } = addresses;
   await tx.query(sql`
     update public.contacts as contact
     set jid = coalesce(contact.jid, wanted.jid), lid = coalesce(contact.lid, wanted.lid),
-      phone = coalesce(contact.phone, wanted.phone), kommo_id = coalesce(contact.kommo_id, wanted.kommo_id),
-      push_name = coalesce(wanted.push_name, contact.push_name)
+      phone = coalesce(contact.phone, wanted.phone), kommo_id = coalesce(contact.kommo_id, wanted.kommo_id)
     from (
-      select
-        case when not exists (
-          select from public.contact_identities
-          where account_id = ${accountId} and kind = 'jid' and value = ${jid ?? null} and contact_id <> ${id}
-        ) then ${jid ?? null}::text end as jid,
-        case when not exists (
-          select from public.contact_identities
-          where account_id = ${accountId} and kind = 'lid' and value = ${lid ?? null} and contact_id <> ${id}
-        ) then ${lid ?? null}::text end as lid,
-        case when not exists (
-          select from public.contact_identities
-          where account_id = ${accountId} and kind = 'kommo' and value = ${kommoId ?? null}::bigint::text
-            and contact_id <> ${id}
-        ) then ${kommoId ?? null}::bigint end as kommo_id,
-        ${phone ?? null}::text as phone,
-        ${pushName ?? null}::text as push_name
-    ) as wanted
+      values (
+        ${ifGained('jid', jid)}::text, ${ifGained('lid', lid)}::text, ${ifGained('phone', phone)}::text,
+        ${ifGained('kommo', kommoId)}::bigint
+      )
+    ) as wanted (jid, lid, phone, kommo_id)
     where contact.account_id = ${accountId} and contact.id = ${id}
       and (
-        (contact.jid is null and wanted.jid is not null) or (contact.lid is null and wanted.lid is not null)
+        (contact.jid is null and wanted.jid is not null)
+        or (contact.lid is null and wanted.lid is not null)
         or (contact.phone is null and wanted.phone is not null)
         or (contact.kommo_id is null and wanted.kommo_id is not null)
-        or (wanted.push_name is not null and contact.push_name is distinct from wanted.push_name)
       )`);
-  return { id, created: false };
+}
+
+/** Writes nothing for a name that is known. */
+export async function keepPushName(
+  tx: Queries,
+  { accountId, pushName }: { accountId: number; pushName?: string | undefined },
+  contact: { id: number; pushName: string | null },
+): Promise<void> {
+  const name = storableText(pushName, NAME_MAX);
+  if (name === undefined || name === contact.pushName) return;
+  await tx.query(sql`
+    update public.contacts
+    set push_name = ${name}
+    where account_id = ${accountId} and id = ${contact.id} and push_name is distinct from ${name}`);
 }
