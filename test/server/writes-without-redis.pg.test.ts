@@ -31,6 +31,30 @@ afterAll(() => redis.stop());
 
 type Write = readonly [route: string, body?: object, path?: string];
 
+type Run = (...write: Write) => Promise<Answer['body']>;
+
+/** The routes of contacts and interactions, but for deleting the contact this gives. */
+async function writeContacts(run: Run, n: number): Promise<{ id: number }> {
+  const other = await run('POST /api/contacts', { name: `Other ${n}` });
+  const contact = await run('POST /api/contacts', { name: `Person ${n}` });
+  const path = `/api/contacts/${contact.id}`;
+  await run('PATCH /api/contacts/{id}', { name: 'Renamed' }, path);
+  const steps: [route: string, body?: object][] = [
+    ['POST /api/contacts/{id}/do-not-contact', { reason: 'asked us' }],
+    ['DELETE /api/contacts/{id}/do-not-contact'],
+    ['POST /api/contacts/{id}/reset-name', {}],
+    ['POST /api/contacts/{id}/merge', { contact_ids: [other.id] }],
+  ];
+  for (const [route, body] of steps)
+    await run(route, body, `${path}/${route.slice(route.lastIndexOf('/') + 1)}`);
+  await run('POST /api/contacts/bulk', { action: 'allow_contact', ids: [contact.id] });
+  const call = await run('POST /api/interactions', { kind: 'call', contact_id: contact.id });
+  const interaction = `/api/interactions/${call.id}`;
+  await run('PATCH /api/interactions/{id}', { outcome: 'done' }, interaction);
+  await run('DELETE /api/interactions/{id}', undefined, interaction);
+  return contact;
+}
+
 /** A request for every writing route there is, in an order in which each finds what it needs. `n` keeps names apart. */
 async function writeEverything(n: number): Promise<Map<string, Answer>> {
   const answers = new Map<string, Answer>();
@@ -47,8 +71,7 @@ async function writeEverything(n: number): Promise<Map<string, Answer>> {
   await run('POST /api/auth/refresh', { refresh_token: login.body.refresh_token });
   await run('POST /api/auth/switch-account', { account_id: one.accountId });
 
-  const contact = await run('POST /api/contacts', { name: `Person ${n}` });
-  await run('PATCH /api/contacts/{id}', { name: 'Renamed' }, `/api/contacts/${contact.id}`);
+  const contact = await writeContacts(run, n);
   const tag = await run('POST /api/tags', { name: `Written ${n}` });
   await run('PATCH /api/tags/{id}', { color: '#abcdef' }, `/api/tags/${tag.id}`);
   const lead = await run('POST /api/leads', { title: `Lead ${n}`, contact_id: contact.id });
