@@ -130,25 +130,39 @@ describe('contacts', () => {
 });
 
 describe('users', () => {
-  const liveSessions = (userId: number): Promise<TextRow[]> =>
-    world.db.query(
-      sql`select id from public.sessions where user_id = ${userId} and revoked_at is null`,
-    );
+  /** Sessions that live: of the user, and of a program with a key of theirs. */
+  const liveSessions = (userId: number): Promise<TextRow> =>
+    world.one(sql`
+      select count(*) filter (where api_key_id is null) as own, count(api_key_id) as of_keys
+      from public.sessions where user_id = ${userId} and revoked_at is null`);
 
   it('lose their sessions in every account when they are shut out, get another password or other powers', async () => {
-    for (const change of [
-      sql`is_active = false`,
-      sql`password_hash = 'other'`,
-      sql`is_super_admin = true`,
-    ]) {
+    for (const [change, left] of [
+      [sql`is_active = false`, { own: '0', of_keys: '0' }],
+      // A program does not know passwords: its key goes on until it is revoked.
+      [sql`password_hash = 'other'`, { own: '0', of_keys: '1' }],
+      // Keys have no such powers.
+      [sql`is_super_admin = true`, { own: '0', of_keys: '1' }],
+    ] as const) {
       const fixture = await createAccount(world.db, `revoked-${++unique}`);
       await world.db.query(
         sql`update public.users set display_name = 'Other', failed_logins = 3 where id = ${fixture.userId}`,
       );
-      expect(await liveSessions(fixture.userId)).toHaveLength(1);
+      expect(await liveSessions(fixture.userId)).toEqual({ own: '1', of_keys: '1' });
       await world.db.query(sql`update public.users set ${change} where id = ${fixture.userId}`);
-      expect(await liveSessions(fixture.userId)).toHaveLength(0);
+      expect(await liveSessions(fixture.userId)).toEqual(left);
     }
+  });
+
+  it('who come back find their keys revoked, and saying so', async () => {
+    const { userId } = await createAccount(world.db, `back-${++unique}`);
+    for (const isActive of [false, true])
+      await world.db.query(
+        sql`update public.users set is_active = ${isActive} where id = ${userId}`,
+      );
+    expect(await liveSessions(userId)).toEqual({ own: '0', of_keys: '0' });
+    const key = sql`select revoked_at is not null as is_revoked from public.api_keys where user_id = ${userId}`;
+    expect(await world.one(key)).toEqual({ is_revoked: 't' });
   });
 
   it('are told apart by trimmed, lower-cased names and addresses', async () => {
