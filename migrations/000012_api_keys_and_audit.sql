@@ -135,6 +135,9 @@ end $$;
 create trigger append_only before update or delete on public.audit_log
   for each row execute function clarin.refuse_audit_change();
 alter table public.audit_log enable always trigger append_only;
+create trigger no_truncate before truncate on public.audit_log
+  for each statement execute function clarin.refuse_audit_change();
+alter table public.audit_log enable always trigger no_truncate;
 
 -- Who did it is what the transaction says of itself (platform/postgres.ts); somebody in psql says nothing.
 -- As the owner, so that no role of ours may write the log itself.
