@@ -139,6 +139,42 @@ create trigger identities_changed after update on public.contacts
 alter table public.contacts enable always trigger identities;
 alter table public.contacts enable always trigger identities_changed;
 
+-- An address that its contact gives up or takes along passes to the next contact that has it, or it would resolve to
+-- nobody while somebody has it.
+create index contacts_lid on public.contacts (account_id, lid) where lid is not null;
+create function clarin.hand_over_identity() returns trigger
+language plpgsql as $$
+begin
+  -- An account that is deleted needs no heirs; a contact that is being deleted is none, and nobody waits for it.
+  insert into public.contact_identities (account_id, contact_id, kind, value)
+  select heir.account_id, heir.id, old.kind, old.value
+  from (
+    select id from public.contacts
+    where old.kind = 'jid' and account_id = old.account_id and jid = old.value
+    union all
+    select id from public.contacts
+    where old.kind = 'lid' and account_id = old.account_id and lid = old.value
+    union all
+    select id from public.contacts
+    where old.kind = 'phone' and account_id = old.account_id and phone is not null
+      and clarin.phone_key(phone) = old.value
+    union all
+    select id from public.contacts
+    where account_id = old.account_id
+      and kommo_id = case when old.kind = 'kommo' and old.value ~ '^\d{1,18}$' then old.value::bigint end
+  ) as claimant
+  join public.contacts as heir on heir.account_id = old.account_id and heir.id = claimant.id
+  where exists (select from public.accounts where id = old.account_id)
+  order by heir.id
+  limit 1
+  for key share of heir skip locked
+  on conflict (account_id, kind, value) do nothing;
+  return null;
+end $$;
+create trigger hand_over after delete on public.contact_identities
+  for each row execute function clarin.hand_over_identity();
+alter table public.contact_identities enable always trigger hand_over;
+
 insert into public.contact_identities (account_id, contact_id, kind, value)
 select contact.account_id, contact.id, wanted.kind, wanted.value
 from public.contacts as contact

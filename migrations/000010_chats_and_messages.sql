@@ -163,10 +163,19 @@ begin
     if new.device_id is null then
       select device_id into new.device_id from public.chats where account_id = new.account_id and id = new.chat_id;
     end if;
-  elsif clarin.message_rank(new.status) < clarin.message_rank(old.status) then
+    return new;
+  end if;
+  if new.chat_id <> old.chat_id and new.device_id is not distinct from old.device_id then
+    select device_id into new.device_id from public.chats where account_id = new.account_id and id = new.chat_id;
+  end if;
+  if clarin.message_rank(new.status) < clarin.message_rank(old.status) then
     new.status := old.status;
     new.status_at := old.status_at;
     new.error := old.error;
+    -- Receipts come in any order: one that says nothing new is not even written.
+    if new *= old then
+      return null;
+    end if;
   elsif new.status <> old.status then
     if new.status_at is not distinct from old.status_at then
       new.status_at := clock_timestamp();
@@ -263,20 +272,24 @@ end $$;
 -- those whose message is not there yet do nothing now and are found again when it comes.
 create function clarin.apply_message_actions(account bigint, actions bigint[]) returns void
 language plpgsql as $$
+declare
+  files bigint[];
 begin
-  -- An older reaction never wins. One without an emoji was taken back, and stays as the mark of when.
+  -- An older reaction never wins; of one second, the later to come does. One without an emoji was taken back, and stays
+  -- as the mark of when.
   insert into public.message_reactions (account_id, target_id, chat_id, device_id, sender_jid, emoji, reacted_at)
   select distinct on (target.id, sender.jid)
     account, target.id, target.chat_id, target.device_id, sender.jid, nullif(action.body, ''), action.sent_at
   from public.messages as action
   join public.messages as target
     on target.account_id = account and target.chat_id = action.chat_id and target.message_id = action.target_message_id
-  cross join lateral (select coalesce(action.from_jid, case when action.is_from_me then 'me' else '' end) as jid) as sender
+  -- One of ours is ours whether it was sent from here or from the phone.
+  cross join lateral (select case when action.is_from_me then 'me' else coalesce(action.from_jid, '') end as jid) as sender
   where action.account_id = account and action.id = any (actions) and action.message_type = 'reaction'
   order by target.id, sender.jid, action.sent_at desc, action.id desc
   on conflict (account_id, target_id, sender_jid) do update
   set emoji = excluded.emoji, reacted_at = excluded.reacted_at
-  where message_reactions.reacted_at < excluded.reacted_at
+  where message_reactions.reacted_at <= excluded.reacted_at
     and (message_reactions.emoji, message_reactions.reacted_at) is distinct from (excluded.emoji, excluded.reacted_at);
 
   -- Only whoever wrote it may edit it.
@@ -284,26 +297,48 @@ begin
   set body = newest.body, edited_at = newest.sent_at
   from (
     select distinct on (action.chat_id, action.target_message_id)
-      action.chat_id, action.target_message_id, action.body, action.sent_at, action.is_from_me
+      action.chat_id, action.target_message_id, action.body, action.sent_at, author.id as author_id
     from public.messages as action
+    join public.messages as author
+      on author.account_id = account and author.chat_id = action.chat_id and author.message_id = action.target_message_id
+      and author.is_from_me = action.is_from_me
+    join public.chats as chat on chat.account_id = account and chat.id = action.chat_id
     where action.account_id = account and action.id = any (actions) and action.message_type = 'edit'
+      and (action.is_from_me or chat.jid not like '%@g.us' or author.from_jid is not distinct from action.from_jid)
     order by action.chat_id, action.target_message_id, action.sent_at desc, action.id desc
   ) as newest
-  where target.account_id = account and target.chat_id = newest.chat_id
-    and target.message_id = newest.target_message_id and target.target_message_id is null
-    and target.is_from_me = newest.is_from_me and target.revoked_at is null
-    and newest.sent_at > coalesce(target.edited_at, '-infinity');
+  where target.account_id = account and target.id = newest.author_id
+    and target.target_message_id is null and target.revoked_at is null
+    and newest.sent_at >= coalesce(target.edited_at, '-infinity')
+    and (target.body, target.edited_at) is distinct from (newest.body, newest.sent_at);
 
   -- What was taken back is not kept. In a group its administrators may take back what others wrote.
-  update public.messages as target
-  set revoked_at = action.sent_at, body = null, media = null, media_id = null, poll = null, location = null
-  from public.messages as action
-  join public.chats as chat on chat.account_id = account and chat.id = action.chat_id
-  where action.account_id = account and action.id = any (actions) and action.message_type = 'revoke'
-    and target.account_id = account and target.chat_id = action.chat_id
-    and target.message_id = action.target_message_id and target.target_message_id is null
-    and target.revoked_at is null
-    and (target.is_from_me = action.is_from_me or chat.jid like '%@g.us');
+  with taken as materialized (
+    select distinct on (target.id) target.id, target.media_id, action.sent_at
+    from public.messages as action
+    join public.messages as target
+      on target.account_id = account and target.chat_id = action.chat_id and target.message_id = action.target_message_id
+      and target.target_message_id is null and target.revoked_at is null
+    join public.chats as chat on chat.account_id = account and chat.id = action.chat_id
+    where action.account_id = account and action.id = any (actions) and action.message_type = 'revoke'
+      and (target.is_from_me = action.is_from_me or chat.jid like '%@g.us')
+    order by target.id, action.sent_at
+  ), emptied as (
+    update public.messages as target
+    set revoked_at = taken.sent_at, body = null, media = null, media_id = null, poll = null, location = null
+    from taken
+    where target.account_id = account and target.id = taken.id
+    returning taken.media_id
+  )
+  select array_agg(media_id) into files from emptied where media_id is not null;
+  if files is not null then
+    -- Its file neither, if it came by a device and is shown nowhere else.
+    delete from public.media as file
+    where file.account_id = account and file.id = any (files) and file.created_by is null
+      and not exists (select from public.messages where account_id = account and media_id = file.id)
+      and not exists (select from public.quick_replies where account_id = account and media_id = file.id)
+      and not exists (select from public.campaigns where account_id = account and media_id = file.id);
+  end if;
 end $$;
 
 -- True for a reaction, an edit or a revocation that counts: received, or sent and not only wanted.
@@ -327,7 +362,10 @@ begin
       last_inbound_at = greatest(chat.last_inbound_at, arrived.inbound_at),
       unread_count = chat.unread_count + arrived.unread
     from (
-      select known.id as chat_id, max(message.sent_at) filter (where not message.is_from_me) as inbound_at,
+      select known.id as chat_id,
+        max(message.sent_at) filter (
+          where not message.is_from_me and message.message_type <> 'system'
+        ) as inbound_at,
         count(*) filter (
           where not message.is_from_me and message.status = 'received'
             and message.sent_at > coalesce(known.last_read_at, '-infinity')
@@ -337,14 +375,15 @@ begin
       where message.account_id = account and message.target_message_id is null
       group by known.id
     ) as arrived
+    join (
+      select distinct on (message.chat_id) message.chat_id, message.id, left(message.body, 200) as preview,
+        message.message_type, message.is_from_me, message.sent_at
+      from added as message
+      where message.account_id = account and message.target_message_id is null
+      order by message.chat_id, message.sent_at desc, message.id desc
+    ) as newest on newest.chat_id = arrived.chat_id
     cross join lateral (
-      (
-        select message.id, left(message.body, 200) as preview, message.message_type, message.is_from_me, message.sent_at
-        from added as message
-        where message.account_id = account and message.chat_id = arrived.chat_id and message.target_message_id is null
-        order by message.sent_at desc, message.id desc
-        limit 1
-      )
+      select newest.id, newest.preview, newest.message_type, newest.is_from_me, newest.sent_at
       union all
       select before.last_message_id, before.last_message, before.last_message_type, before.last_message_is_from_me,
         before.last_message_at
@@ -411,32 +450,67 @@ alter table public.messages enable always trigger count_out;
 create function clarin.act_on_message() returns trigger
 language plpgsql as $$
 begin
+  -- The chat first, as whoever adds a message has it: two who change one message do not wait for each other.
+  perform clarin.lock_chats(new.account_id, array[new.chat_id]);
   perform clarin.apply_message_actions(new.account_id, array[new.id]);
   return null;
 end $$;
 create trigger act after update on public.messages
   for each row when (
-    new.target_message_id is not null and clarin.is_done(new.status) and not clarin.is_done(old.status)
+    new.target_message_id is not null and clarin.is_done(new.status)
+    and (not clarin.is_done(old.status) or old.target_message_id is distinct from new.target_message_id)
   ) execute function clarin.act_on_message();
 alter table public.messages enable always trigger act;
 
--- An edit or a revocation of the newest message shows in its chat, and so does one that went elsewhere.
-create function clarin.refresh_chat() returns trigger
+-- An edit or a revocation of the newest message shows in its chat, and so does one that went elsewhere: one update per
+-- chat and statement here too.
+create function clarin.refresh_chats() returns trigger
 language plpgsql as $$
+declare
+  account bigint;
+  chat_ids bigint[];
 begin
-  perform clarin.lock_chats(new.account_id, array[old.chat_id, new.chat_id]);
-  perform clarin.recount_chats(new.account_id, array[old.chat_id, new.chat_id]);
+  for account, chat_ids in
+    select changed.account_id, array_agg(distinct chat.id)
+    from changed
+    join former on former.account_id = changed.account_id and former.id = changed.id
+    cross join lateral (values (former.chat_id), (changed.chat_id)) as chat (id)
+    where (former.target_message_id is null or changed.target_message_id is null) and (
+      (former.body, former.message_type, former.sent_at, former.chat_id, former.is_from_me, former.target_message_id)
+        is distinct from (
+          changed.body, changed.message_type, changed.sent_at, changed.chat_id, changed.is_from_me,
+          changed.target_message_id
+        )
+      or (not changed.is_from_me and (former.status = 'received') <> (changed.status = 'received'))
+    )
+    group by changed.account_id
+  loop
+    perform clarin.lock_chats(account, chat_ids);
+    perform clarin.recount_chats(account, chat_ids);
+  end loop;
   return null;
 end $$;
-create trigger refresh_chat after update on public.messages
+create trigger refresh_chats after update on public.messages
+  referencing old table as former new table as changed
+  for each statement execute function clarin.refresh_chats();
+alter table public.messages enable always trigger refresh_chats;
+
+-- What a message says of its file, as soon as that is stored, or is known to be lost.
+create function clarin.carry_media() returns trigger
+language plpgsql as $$
+begin
+  update public.messages
+  set media = coalesce(media, '{}') || jsonb_strip_nulls(jsonb_build_object(
+    'mimetype', new.mimetype, 'filename', new.filename, 'size', new.size, 'state', new.state
+  ))
+  where account_id = new.account_id and media_id = new.id;
+  return null;
+end $$;
+create trigger carry_media after update on public.media
   for each row when (
-    new.target_message_id is null and (
-      (old.body, old.message_type, old.sent_at, old.chat_id, old.is_from_me)
-        is distinct from (new.body, new.message_type, new.sent_at, new.chat_id, new.is_from_me)
-      or (not new.is_from_me and (old.status = 'received') <> (new.status = 'received'))
-    )
-  ) execute function clarin.refresh_chat();
-alter table public.messages enable always trigger refresh_chat;
+    (old.mimetype, old.filename, old.size, old.state) is distinct from (new.mimetype, new.filename, new.size, new.state)
+  ) execute function clarin.carry_media();
+alter table public.media enable always trigger carry_media;
 
 create table public.message_reactions (
   id bigint generated always as identity (maxvalue 9007199254740991) primary key,
