@@ -1,8 +1,9 @@
 import { ClarinError } from '../../domain/errors.ts';
 import type { Queries } from '../../platform/postgres.ts';
 import { sql, type Sql } from '../../platform/sql.ts';
-import { counting, countsOf, type Counts } from './change-leads.ts';
+import { countsOf, type Counts } from './change-leads.ts';
 import type { Caller } from './contact-dependents.ts';
+import { counting, tagging, untagging } from './counting.ts';
 import { deleteContacts } from './delete-contact.ts';
 
 /** One change for many contacts. */
@@ -19,6 +20,8 @@ export type ContactsChange =
 
 /** Contacts one request may name. */
 export const CONTACTS_MAX = 10_000;
+
+const LINKS = { links: 'contact_tags', owner: 'contact_id' } as const;
 
 type Options = Caller & {
   readonly actorId: number;
@@ -59,17 +62,9 @@ function statementOf(
     for no key update`;
   switch (change.action) {
     case 'tag':
-      return tagStatement(accountId, target, change.tag_ids);
+      return tagging({ accountId, ...LINKS, target, tagIds: change.tag_ids });
     case 'untag':
-      return counting(
-        target,
-        sql`
-          delete from public.contact_tags as link
-          using target
-          where link.account_id = ${accountId} and link.contact_id = target.id
-            and link.tag_id = any(${[...change.tag_ids]}::bigint[])
-          returning link.id`,
-      );
+      return untagging({ accountId, ...LINKS, target, tagIds: change.tag_ids });
     case 'do_not_contact':
       return counting(
         target,
@@ -94,27 +89,4 @@ function statementOf(
     default:
       return change satisfies never;
   }
-}
-
-/** All tags must be of this account; a link that exists already is left alone. */
-function tagStatement(accountId: number, target: Sql, tagIds: readonly number[]): Sql {
-  const wanted = [...new Set(tagIds)];
-  return sql`
-    with target as materialized (${target}),
-    tag as (
-      select id
-      from public.tags
-      where account_id = ${accountId} and id = any(${wanted}::bigint[])
-    ),
-    changed as (
-      insert into public.contact_tags (account_id, contact_id, tag_id)
-      select ${accountId}::bigint, target.id, tag.id
-      from target
-      cross join tag
-      order by target.id, tag.id
-      on conflict (account_id, contact_id, tag_id) do nothing
-      returning id
-    )
-    select (select count(*) from target) as matched, (select count(*) from changed) as changed,
-      (select count(*) from tag) = ${wanted.length}::bigint as is_known`;
 }

@@ -1,6 +1,7 @@
 import { ClarinError } from '../../domain/errors.ts';
 import type { Queries, TextRow } from '../../platform/postgres.ts';
 import { sql, type Sql } from '../../platform/sql.ts';
+import { counting, tagging, untagging } from './counting.ts';
 import { markAssignment } from './mark-lead.ts';
 import { explainReferences } from './refusals.ts';
 
@@ -16,6 +17,8 @@ export type Counts = { readonly matched: number; readonly changed: number };
 
 /** Leads one request may name. */
 export const LEADS_MAX = 10_000;
+
+const LINKS = { links: 'lead_tags', owner: 'lead_id' } as const;
 
 /**
  * Many leads are changed alike, in one statement; those that are in that state already are not written.
@@ -47,17 +50,9 @@ function statementOf(accountId: number, ids: readonly number[], change: LeadsCha
     for no key update`;
   switch (change.action) {
     case 'tag':
-      return tagStatement(accountId, target, change.tag_ids);
+      return tagging({ accountId, ...LINKS, target, tagIds: change.tag_ids });
     case 'untag':
-      return counting(
-        target,
-        sql`
-          delete from public.lead_tags as link
-          using target
-          where link.account_id = ${accountId} and link.lead_id = target.id
-            and link.tag_id = any(${[...change.tag_ids]}::bigint[])
-          returning link.id`,
-      );
+      return untagging({ accountId, ...LINKS, target, tagIds: change.tag_ids });
     case 'remove':
       return counting(
         target,
@@ -119,34 +114,4 @@ function assignmentOf(change: Assignment): { set: Sql; where: Sql } {
     default:
       return change satisfies never;
   }
-}
-
-/** Runs a change over the rows of `target`, whose name it uses, and counts both. */
-export function counting(target: Sql, changing: Sql): Sql {
-  return sql`
-    with target as materialized (${target}), changed as (${changing})
-    select (select count(*) from target) as matched, (select count(*) from changed) as changed`;
-}
-
-/** All tags must be of this account; a link that exists already is left alone. */
-function tagStatement(accountId: number, target: Sql, tagIds: readonly number[]): Sql {
-  const wanted = [...new Set(tagIds)];
-  return sql`
-    with target as materialized (${target}),
-    tag as (
-      select id
-      from public.tags
-      where account_id = ${accountId} and id = any(${wanted}::bigint[])
-    ),
-    changed as (
-      insert into public.lead_tags (account_id, lead_id, tag_id)
-      select ${accountId}::bigint, target.id, tag.id
-      from target
-      cross join tag
-      order by target.id, tag.id
-      on conflict (account_id, lead_id, tag_id) do nothing
-      returning id
-    )
-    select (select count(*) from target) as matched, (select count(*) from changed) as changed,
-      (select count(*) from tag) = ${wanted.length}::bigint as is_known`;
 }
