@@ -35,7 +35,7 @@ export function at(time: string): string {
 
 export async function openConversationWorld(): Promise<ConversationWorld> {
   const world = await openWorld();
-  const { db, one } = world;
+  const { db } = world;
   const { accountId, deviceIds } = world.ours;
   const slot = `said_${accountId}_${process.pid}`;
   let chats = 0;
@@ -50,9 +50,9 @@ export async function openConversationWorld(): Promise<ConversationWorld> {
   return {
     ...world,
     newChat: async (jid = `519${String(10_000_000 + ++chats)}@s.whatsapp.net`) => {
-      const { id: contactId } = await one(sql`
+      const { id: contactId } = await world.one(sql`
         insert into public.contacts (account_id, name) values (${accountId}, 'Somebody') returning id`);
-      const { id } = await one(sql`
+      const { id } = await world.one(sql`
         insert into public.chats (account_id, device_id, contact_id, jid)
         values (${accountId}, ${deviceIds[0]}, ${contactId}, ${jid})
         returning id`);
@@ -76,14 +76,14 @@ export async function openConversationWorld(): Promise<ConversationWorld> {
       return rows.map((row) => Number(row['id']));
     },
     chat: (id) =>
-      one(sql`
+      world.one(sql`
         select last_message_id, last_message, last_message_type, last_message_is_from_me,
           last_message_at = active_at as is_sorted_by_it, to_char(last_message_at, 'HH24:MI') as last_at,
           to_char(last_inbound_at, 'HH24:MI') as inbound_at, to_char(last_read_at, 'HH24:MI') as read_at,
           unread_count, is_unread, contact_id, device_id, updated_at
         from public.chats where id = ${id}`),
     message: (id) =>
-      one(sql`
+      world.one(sql`
         select body, status, status_at, error, edited_at, revoked_at, chat_id, device_id, media, media_id, updated_at
         from public.messages where id = ${id}`),
     setStatus: async (id, status) => {

@@ -1,7 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TextRow } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
-import { at, openConversationWorld, type ConversationWorld } from './conversation-world.ts';
+import {
+  at,
+  openConversationWorld,
+  type ConversationWorld,
+  type Said,
+} from './conversation-world.ts';
 
 let world: ConversationWorld;
 let chat: number;
@@ -23,7 +28,7 @@ async function original(said: { mine?: boolean; body?: string; from?: string } =
   return { id, stanza };
 }
 
-const act = (type: string, target: string, more: Partial<Parameters<typeof world.say>[0]> = {}) =>
+const act = (type: string, target: string, more: Partial<Said> = {}) =>
   world.say({ chat, type, target, at: at('09:10'), ...more });
 
 const reactions = (id: number): Promise<TextRow[]> =>
