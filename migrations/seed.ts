@@ -11,7 +11,7 @@ const LEADS = 40;
 const STATEMENT_TIMEOUT_MS = 10_000;
 
 /**
- * A demo account with roles, a pipeline, tags, contacts and leads, and a user for it. Whoever calls it again changes nothing:
+ * A demo account with roles, a pipeline, tags, contacts, leads and conversations, and a user for it. Whoever calls it again changes nothing:
  * what people did to the account since stays.
  */
 export async function seedDemo(options: {
@@ -60,6 +60,7 @@ async function createDemo(tx: Queries): Promise<number> {
       (${accountId}, 'Newsletter', '#0ea5e9')`);
   await createContacts(tx, accountId);
   await createLeads(tx, accountId);
+  await createConversations(tx, accountId);
   return accountId;
 }
 
@@ -134,4 +135,32 @@ async function createLeads(tx: Queries, accountId: number): Promise<void> {
     from public.leads as lead
     join public.tags as tag on tag.account_id = lead.account_id and (lead.id + tag.id) % 3 = 0
     where lead.account_id = ${accountId}`);
+}
+
+/** A device that was never paired, half of the people in chats with it, and what one may answer with. */
+async function createConversations(tx: Queries, accountId: number): Promise<void> {
+  const [device] = await tx.query(sql`
+    insert into public.devices (account_id, name) values (${accountId}, 'Shop') returning id`);
+  await tx.query(sql`
+    insert into public.chats (account_id, device_id, contact_id, jid)
+    select account_id, ${Number(device?.['id'])}, id, jid
+    from public.contacts
+    where account_id = ${accountId} and id % 2 = 0`);
+  await tx.query(sql`
+    insert into public.messages (account_id, chat_id, body, is_from_me, status, sent_at)
+    select chat.account_id, chat.id, line.body, line.is_from_me, line.status,
+      now() - chat.id * interval '40 minutes' - (4 - line.place) * interval '3 minutes'
+    from public.chats as chat
+    cross join (
+      values
+        (1, 'Good morning, do you deliver to Miraflores?', false, 'read'),
+        (2, 'Good morning! Yes, from Monday to Saturday.', true, 'read'),
+        (3, 'How much is a box?', false, 'received')
+    ) as line (place, body, is_from_me, status)
+    where chat.account_id = ${accountId}`);
+  await tx.query(sql`
+    insert into public.quick_replies (account_id, shortcut, title, body)
+    values
+      (${accountId}, 'hi', 'Greeting', 'Good morning! How can we help?'),
+      (${accountId}, 'prices', 'Price list', 'A box is 45 soles, delivery included.')`);
 }
