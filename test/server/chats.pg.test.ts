@@ -144,7 +144,7 @@ describe('reading', () => {
     );
     api.statements.length = 0;
     const answer = await mark(chat, 'read');
-    expect(ownStatements()).toHaveLength(3);
+    expect(ownStatements()).toHaveLength(2);
     expect(answer.status).toBe(200);
     expect(answer.body.data).toMatchObject({ unread_count: 0, is_unread: false });
     expect((await get(chat)).text).toBe(answer.text);
