@@ -92,16 +92,22 @@ create table public.campaigns (
   -- Of the account's time zone, HH:MM; both or neither. From later than to: over midnight.
   active_from text check (active_from ~ '^([01]\d|2[0-3]):[0-5]\d$'),
   active_to text check (active_to ~ '^([01]\d|2[0-3]):[0-5]\d$'),
-  -- Kept by triggers on the recipients.
+  -- Kept by triggers on the recipients. `sent` counts what was sent or went further, `delivered` likewise.
   total_count integer not null default 0,
+  pending_count integer not null default 0,
   claimed_count integer not null default 0,
   sent_count integer not null default 0,
   delivered_count integer not null default 0,
   read_count integer not null default 0,
   failed_count integer not null default 0,
   skipped_count integer not null default 0,
-  -- Nothing is claimed before.
+  -- Nothing is claimed before; null: there is nothing to claim.
   next_at timestamptz,
+  -- How far its pace is: when it claimed last, how many since it paused, how many on the last day it did (the account's).
+  last_claimed_at timestamptz,
+  batch_count integer not null default 0,
+  day date,
+  day_count integer not null default 0,
   started_at timestamptz,
   finished_at timestamptz,
   created_by bigint references public.users on delete set null,
@@ -124,6 +130,24 @@ create index campaigns_created_by on public.campaigns (created_by) where created
 -- What a worker looks for.
 create index campaigns_due on public.campaigns (next_at) where status in ('scheduled', 'running');
 select clarin.guard_table('public.campaigns', '{device_id}');
+
+-- Whoever settles the last recipient, its campaign is done; and one that runs and is given another goes on.
+create function clarin.derive_campaign() returns trigger
+language plpgsql as $$
+begin
+  if new.pending_count > 0 then
+    new.next_at := coalesce(new.next_at, clock_timestamp());
+  elsif new.claimed_count = 0 and old.pending_count + old.claimed_count > 0 then
+    new.status := 'done';
+    new.status_reason := null;
+    new.next_at := null;
+    new.finished_at := clock_timestamp();
+  end if;
+  return new;
+end $$;
+create trigger derive before update on public.campaigns
+  for each row when (new.status = 'running') execute function clarin.derive_campaign();
+alter table public.campaigns enable always trigger derive;
 
 create table public.campaign_recipients (
   id bigint generated always as identity (maxvalue 9007199254740991) primary key,
@@ -155,6 +179,11 @@ create index campaign_recipients_created_at on public.campaign_recipients (accou
 create index campaign_recipients_by_status on public.campaign_recipients (account_id, status);
 create index campaign_recipients_message_id on public.campaign_recipients (account_id, message_id)
   where message_id is not null;
+-- No conversation gets two messages of one campaign, whoever claims.
+create unique index campaign_recipients_chat_id on public.campaign_recipients (account_id, campaign_id, chat_id)
+  where chat_id is not null;
+create index campaign_recipients_claimed_at on public.campaign_recipients (account_id, campaign_id, claimed_at)
+  where claimed_at is not null;
 select clarin.guard_table('public.campaign_recipients', '{campaign_id,device_id}');
 
 create function clarin.derive_recipient() returns trigger
@@ -168,53 +197,97 @@ create trigger derive before insert on public.campaign_recipients
   for each row execute function clarin.derive_recipient();
 alter table public.campaign_recipients enable always trigger derive;
 
--- One update per campaign and statement. `sent` counts what was sent or went further.
-create function clarin.count_recipients(account bigint, touched bigint[]) returns void
+-- Who waits for a campaign waits for its device; who was written to stays with the one it was written by.
+create function clarin.carry_campaign_device() returns trigger
 language plpgsql as $$
 begin
-  perform 1 from public.campaigns where account_id = account and id = any (touched) order by id for no key update;
-  update public.campaigns as campaign
-  set total_count = counted.total, claimed_count = counted.claimed, sent_count = counted.sent,
-    delivered_count = counted.delivered, read_count = counted.read, failed_count = counted.failed,
-    skipped_count = counted.skipped
-  from unnest(touched) as wanted (id)
-  cross join lateral (
-    select count(*)::integer as total,
-      (count(*) filter (where status = 'claimed'))::integer as claimed,
-      (count(*) filter (where status in ('sent', 'delivered', 'read')))::integer as sent,
-      (count(*) filter (where status in ('delivered', 'read')))::integer as delivered,
-      (count(*) filter (where status = 'read'))::integer as read,
-      (count(*) filter (where status = 'failed'))::integer as failed,
-      (count(*) filter (where status = 'skipped'))::integer as skipped
-    from public.campaign_recipients
-    where account_id = account and campaign_id = wanted.id
-  ) as counted
-  where campaign.account_id = account and campaign.id = wanted.id
-    and (campaign.total_count, campaign.claimed_count, campaign.sent_count, campaign.delivered_count,
-        campaign.read_count, campaign.failed_count, campaign.skipped_count)
-      is distinct from (counted.total, counted.claimed, counted.sent, counted.delivered, counted.read, counted.failed,
-        counted.skipped);
+  update public.campaign_recipients
+  set device_id = new.device_id
+  where account_id = new.account_id and campaign_id = new.id and status = 'pending'
+    and device_id is distinct from new.device_id;
+  return null;
 end $$;
+create trigger carry_device after update on public.campaigns
+  for each row when (new.device_id is not null and old.device_id is distinct from new.device_id)
+  execute function clarin.carry_campaign_device();
+alter table public.campaigns enable always trigger carry_device;
 
-create function clarin.count_recipients_changed() returns trigger
+-- So many more of a campaign's recipients (or fewer) are in this state.
+create type clarin.recipient_step as (account_id bigint, campaign_id bigint, status text, step integer);
+
+-- One update per campaign and statement, from what the statement changed: its cost does not grow with the campaign. The
+-- additions are of numbers that are locked, in the order of their ids: concurrent writers neither miss each other nor deadlock.
+create function clarin.count_recipients() returns trigger
 language plpgsql as $$
 declare
-  account bigint;
+  steps clarin.recipient_step[];
 begin
-  for account in select distinct account_id from changed loop
-    perform clarin.count_recipients(account, array(select distinct campaign_id from changed where account_id = account));
-  end loop;
+  case tg_op
+    when 'INSERT' then
+      steps := array(
+        select row (account_id, campaign_id, status, count(*))::clarin.recipient_step
+        from added
+        group by account_id, campaign_id, status
+      );
+    when 'DELETE' then
+      steps := array(
+        select row (account_id, campaign_id, status, -count(*))::clarin.recipient_step
+        from removed
+        group by account_id, campaign_id, status
+      );
+    else
+      steps := array(
+        select row (account_id, campaign_id, status, sum(step))::clarin.recipient_step
+        from (
+          select account_id, campaign_id, status, 1 as step from added
+          union all
+          select account_id, campaign_id, status, -1 from removed
+        ) as moved
+        group by account_id, campaign_id, status
+        having sum(step) <> 0
+      );
+  end case;
+  if cardinality(steps) = 0 then
+    return null;
+  end if;
+  perform 1
+  from public.campaigns
+  where (account_id, id) in (select account_id, campaign_id from unnest(steps))
+  order by id
+  for no key update;
+  update public.campaigns as campaign
+  set total_count = campaign.total_count + counted.total,
+    pending_count = campaign.pending_count + counted.pending,
+    claimed_count = campaign.claimed_count + counted.claimed,
+    sent_count = campaign.sent_count + counted.sent,
+    delivered_count = campaign.delivered_count + counted.delivered,
+    read_count = campaign.read_count + counted.read,
+    failed_count = campaign.failed_count + counted.failed,
+    skipped_count = campaign.skipped_count + counted.skipped
+  from (
+    select account_id, campaign_id, sum(step) as total,
+      coalesce(sum(step) filter (where status = 'pending'), 0) as pending,
+      coalesce(sum(step) filter (where status = 'claimed'), 0) as claimed,
+      coalesce(sum(step) filter (where status in ('sent', 'delivered', 'read')), 0) as sent,
+      coalesce(sum(step) filter (where status in ('delivered', 'read')), 0) as delivered,
+      coalesce(sum(step) filter (where status = 'read'), 0) as read,
+      coalesce(sum(step) filter (where status = 'failed'), 0) as failed,
+      coalesce(sum(step) filter (where status = 'skipped'), 0) as skipped
+    from unnest(steps)
+    group by account_id, campaign_id
+  ) as counted
+  where campaign.account_id = counted.account_id and campaign.id = counted.campaign_id;
   return null;
 end $$;
 create trigger count_in after insert on public.campaign_recipients
-  referencing new table as changed
-  for each statement execute function clarin.count_recipients_changed();
+  referencing new table as added
+  for each statement execute function clarin.count_recipients();
 create trigger count_out after delete on public.campaign_recipients
-  referencing old table as changed
-  for each statement execute function clarin.count_recipients_changed();
+  referencing old table as removed
+  for each statement execute function clarin.count_recipients();
 create trigger count_changed after update on public.campaign_recipients
-  referencing new table as changed
-  for each statement execute function clarin.count_recipients_changed();
+  referencing old table as removed new table as added
+  for each statement execute function clarin.count_recipients();
 alter table public.campaign_recipients enable always trigger count_in;
 alter table public.campaign_recipients enable always trigger count_out;
 alter table public.campaign_recipients enable always trigger count_changed;
@@ -237,6 +310,19 @@ create trigger carry_status after update on public.messages
   ) execute function clarin.carry_message_status();
 alter table public.messages enable always trigger carry_status;
 
+-- A message that went before it was sent (its chat was deleted) will never be.
+create function clarin.fail_recipient() returns trigger
+language plpgsql as $$
+begin
+  update public.campaign_recipients
+  set status = 'failed', error = 'Its message was deleted before it was sent.'
+  where account_id = old.account_id and message_id = old.id and status = 'claimed';
+  return null;
+end $$;
+create trigger fail_recipient after delete on public.messages
+  for each row when (old.is_from_me and old.status in ('pending', 'sending')) execute function clarin.fail_recipient();
+alter table public.messages enable always trigger fail_recipient;
+
 -- A CSV import: the file is in the media store, a worker reads it and says here how far it is.
 create table public.imports (
   id bigint generated always as identity (maxvalue 9007199254740991) primary key,
@@ -247,6 +333,8 @@ create table public.imports (
   encoding text not null check (encoding in ('utf-8', 'windows-1252')),
   separator text not null check (separator in (',', ';', E'\t')),
   mapping jsonb not null check (clarin.is_small_object(mapping)),
+  -- How phone numbers without a country code are read; null: as the account's.
+  country text check (country ~ '^[A-Z]{2}$'),
   is_dry_run boolean not null default false,
   state text not null default 'pending' check (state in ('pending', 'running', 'done', 'failed', 'cancelled')),
   error text check (char_length(error) <= 500),
@@ -270,6 +358,9 @@ create index imports_state on public.imports (account_id, state);
 create index imports_open on public.imports (id) where state in ('pending', 'running');
 create index imports_created_by on public.imports (created_by) where created_by is not null;
 select clarin.guard_table('public.imports');
+create trigger remove_object after delete on public.imports
+  for each row when (old.finished_at is null) execute function clarin.remove_media_object();
+alter table public.imports enable always trigger remove_object;
 
 -- What was wrong with which line; the first thousand of an import are kept, all are counted.
 create table public.import_errors (

@@ -136,6 +136,16 @@ const serviceMetrics = ({ counter, gauge, histogram }: Make) => ({
     'Rows removed because their time was over, by table',
     ['table'],
   ),
+  importedRows: counter(
+    'clarin_imported_rows_total',
+    'Rows of imported files, by what became of them',
+    ['outcome'],
+  ),
+  campaignClaims: counter(
+    'clarin_campaign_claims_total',
+    'Transactions that looked for a recipient to write to, by outcome',
+    ['outcome'],
+  ),
   requests: histogram('clarin_http_request_seconds', 'Requests by route and status', {
     labelNames: ['method', 'route', 'status'],
     buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 5],

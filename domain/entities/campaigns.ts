@@ -1,5 +1,6 @@
 import { id, int, text, timestamp } from '../column.ts';
 import { defineEntity } from '../entity.ts';
+import { parseTemplate } from '../template.ts';
 
 export const CAMPAIGN_STATUSES = [
   'draft',
@@ -24,7 +25,14 @@ export const campaigns = defineEntity({
   columns: {
     name: text({ required: true, min: 1, max: 200, write: 'always' }),
     device_id: id({ nullable: true, references: 'devices', write: 'always' }),
-    template: text({ required: true, min: 1, max: 4096, write: 'always' }),
+    template: text({
+      required: true,
+      min: 1,
+      max: 4096,
+      check: (template) => parseTemplate(template).ok,
+      says: 'holds {{ }} around something that is no name of letters and digits, or does not close them',
+      write: 'always',
+    }),
     media_id: id({ nullable: true, references: 'media', write: 'always' }),
     status: text({ values: CAMPAIGN_STATUSES }),
     status_reason: text({ nullable: true, max: 500 }),
@@ -37,6 +45,7 @@ export const campaigns = defineEntity({
     active_from: text({ ...time, write: 'always' }),
     active_to: text({ ...time, write: 'always' }),
     total_count: int(),
+    pending_count: int(),
     claimed_count: int(),
     sent_count: int(),
     delivered_count: int(),
@@ -44,6 +53,10 @@ export const campaigns = defineEntity({
     failed_count: int(),
     skipped_count: int(),
     next_at: timestamp({ nullable: true }),
+    last_claimed_at: timestamp({ nullable: true, published: false }),
+    batch_count: int({ published: false }),
+    day: text({ nullable: true, published: false, pgType: 'date' }),
+    day_count: int({ published: false }),
     started_at: timestamp({ nullable: true }),
     finished_at: timestamp({ nullable: true }),
     created_by: id({ nullable: true }),

@@ -23,10 +23,13 @@ import { registerApiKeyRoutes } from './rest/api-key-routes.ts';
 import { registerAuthRoutes } from './rest/auth-routes.ts';
 import { registerBulkRoutes } from './rest/bulk-routes.ts';
 import { registerChatRoutes } from './rest/chat-routes.ts';
+import { registerCampaignRoutes } from './rest/campaign-routes.ts';
 import { registerContactRoutes } from './rest/contact-routes.ts';
 import { registerDeviceRoutes } from './rest/device-routes.ts';
 import { registerDuplicateRoutes } from './rest/duplicate-routes.ts';
 import { registerEntityRoutes, type Verb } from './rest/entity-routes.ts';
+import { registerExportRoutes } from './rest/export-routes.ts';
+import { registerImportRoutes } from './rest/import-routes.ts';
 import { registerInteractionRoutes } from './rest/interaction-routes.ts';
 import { registerKommoRoutes } from './rest/kommo-routes.ts';
 import { registerLeadRoutes } from './rest/lead-routes.ts';
@@ -52,6 +55,7 @@ const WRITTEN_BY_HAND: Readonly<Record<string, readonly Verb[]>> = {
   contacts: ['create', 'update', 'delete'],
   chats: ['create', 'delete'],
   interactions: ['create'],
+  campaigns: ['create', 'update', 'delete'],
   media: ['create'],
   roles: ['create', 'update'],
   memberships: ['create', 'update', 'delete'],
@@ -102,11 +106,14 @@ export async function buildApp({ redis, now, ...options }: AppOptions): Promise<
   registerDuplicateRoutes(app, context);
   registerTimelineRoutes(app, context);
   registerInteractionRoutes(app, context);
+  registerCampaignRoutes(app, context);
   registerLeadRoutes(app, context);
   registerBulkRoutes(app, context);
   registerPipelineRoutes(app, context);
   registerStatsRoutes(app, context);
   registerMediaRoutes(app, context);
+  registerImportRoutes(app, context);
+  registerExportRoutes(app, context);
   registerChatRoutes(app, context);
   registerMessageRoutes(app, context);
   registerSendingRoutes(app, context);

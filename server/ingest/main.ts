@@ -4,14 +4,19 @@ import type { Config } from '../../platform/config.ts';
 import { judgeHealth } from '../../platform/health.ts';
 import type { Running } from '../../platform/lifecycle.ts';
 import type { Log } from '../../platform/log.ts';
+import { createMediaStore } from '../../platform/media/store.ts';
 import { createMetrics, type Metrics } from '../../platform/metrics.ts';
 import { createDatabase, type Database } from '../../platform/postgres.ts';
 import { checkDatabase } from '../api/ops/health.ts';
 import { assertDatabaseFits } from '../start-checks.ts';
+import { startCampaigns } from './campaign-worker.ts';
+import { startImports } from './import-worker.ts';
 import { startPurge } from './purge.ts';
+import { startMediaRemoval } from './remove-media.ts';
 
 /**
- * Work without a caller, and a small server for probes. For now there is purging; Kommo and WhatsApp come here.
+ * Work without a caller, and a small server for probes. Purging, CSV imports, campaigns and the
+ * removal of files; Kommo and WhatsApp come here.
  * @throws ClarinError `configuration` with one sentence that says what to do.
  */
 export async function startIngest(config: Config, log: Log): Promise<Running & { url: string }> {
@@ -27,12 +32,19 @@ export async function startIngest(config: Config, log: Log): Promise<Running & {
     await assertDatabaseFits(database, config.databaseUrl);
     const server = createProbeServer(database, metrics);
     const port = await listen(server, config);
-    const purge = startPurge({ database, log, metrics });
+    const media = await createMediaStore(config.media);
+    const means = { database, media, log, metrics };
+    const workers = [
+      startPurge(means),
+      startMediaRemoval(means),
+      startImports(means),
+      startCampaigns({ ...means, now: Date.now, random: Math.random }),
+    ];
     log.info({ port }, 'ingest is running');
     const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
     let stopped: Promise<void> | undefined;
     const stop = async (): Promise<void> => {
-      await purge.stop();
+      await Promise.all(workers.map((worker) => worker.stop()));
       server.closeAllConnections();
       await new Promise<void>((resolve) => server.close(() => resolve()));
       await database.close();
