@@ -10,6 +10,7 @@ import {
   type Caller,
   type TestApi,
 } from './support.ts';
+import { writeIntegrations } from './writes-of-integrations.ts';
 
 let api: TestApi;
 let redis: TestRedis;
@@ -71,6 +72,7 @@ async function writeEverything(n: number): Promise<Map<string, Answer>> {
   await run('POST /api/auth/refresh', { refresh_token: login.body.refresh_token });
   await run('POST /api/auth/switch-account', { account_id: one.accountId });
 
+  await writeIntegrations(run, n);
   const contact = await writeContacts(run, n);
   const tag = await run('POST /api/tags', { name: `Written ${n}` });
   await run('PATCH /api/tags/{id}', { color: '#abcdef' }, `/api/tags/${tag.id}`);
