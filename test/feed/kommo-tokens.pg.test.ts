@@ -11,7 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-it('shows connections to Kommo as they come and go, and never a token, in the clear or sealed', async () => {
+it('[A11] shows connections to Kommo as they come and go, and never a token, in the clear or sealed', async () => {
   const { accountId } = await world.account('kommo');
   const client = await world.client(await world.token(await world.member(accountId, ['*'])));
   await client.subscribe('x', [{ table: 'kommo_connections' }, { table: 'audit_log' }]);

@@ -24,7 +24,7 @@ describe('a sealed secret', () => {
     expect(one[0]).toBe(1);
   });
 
-  it('is not opened in another place, by another key, or with any bit changed', () => {
+  it('[A11] is not opened in another place, by another key, or with any bit changed', () => {
     const sealed = box.seal('a token', PLACE);
     expect(() => box.open(sealed, 'kommo_tokens/8/access_token')).toThrow(refused);
     expect(() => createSecretBox(randomBytes(32)).open(sealed, PLACE)).toThrow(refused);

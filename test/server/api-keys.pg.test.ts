@@ -34,7 +34,7 @@ const statusOf = async (caller: { token: string }, method: string, path: string,
 const meOf = (caller: { token: string }) => statusOf(caller, 'GET', '/api/auth/me');
 
 describe('a new key', () => {
-  test('is shown once; only its prefix and its digest are kept', async () => {
+  test('[A1] is shown once; only its prefix and its digest are kept', async () => {
     const body = { name: 'Robot', permissions: ['leads'] };
     const answer = await api.ask(admin, 'POST', '/api/api_keys', { body });
     expect(answer.status).toBe(201);
@@ -55,7 +55,7 @@ describe('a new key', () => {
     expect(stored?.['row']).not.toContain(key.slice(prefix.length + 1));
   });
 
-  test('is not kept with its Idempotency-Key: a repetition answers the row alone', async () => {
+  test('[A1] is not kept with its Idempotency-Key: a repetition answers the row alone', async () => {
     const ask = {
       body: { name: 'Once', permissions: [] },
       headers: { 'idempotency-key': 'one-key' },
@@ -68,7 +68,7 @@ describe('a new key', () => {
     expect(second.body.data).toEqual(row);
   });
 
-  test('has no permission its maker lacks, and the refusal names which', async () => {
+  test('[A2] has no permission its maker lacks, and the refusal names which', async () => {
     const token = await api.tokenOf(admin, ['settings', 'leads']);
     const body = { name: 'Robot', permissions: ['leads', 'chats', 'ops'] };
     const answer = await api.ask({ token }, 'POST', '/api/api_keys', { body });
@@ -92,7 +92,7 @@ describe('a new key', () => {
 });
 
 describe('a program with a key', () => {
-  test('reads and writes what both the key and its user may, and nothing else', async () => {
+  test('[A2] reads and writes what both the key and its user may, and nothing else', async () => {
     const robot = await createKey(admin, ['leads', 'tags']);
     expect(await statusOf(robot, 'GET', '/api/leads')).toBe(200);
     expect(await statusOf(robot, 'POST', '/api/tags', { name: 'By a robot' })).toBe(201);
@@ -102,7 +102,7 @@ describe('a program with a key', () => {
     expect(body.data).toMatchObject({ permissions: ['leads', 'tags'], is_super_admin: false });
   });
 
-  test('loses with its user: a narrower role narrows the key', async () => {
+  test('[A2] loses with its user: a narrower role narrows the key', async () => {
     const token = await api.tokenOf(admin, ['settings', 'leads', 'tags']);
     const robot = await createKey({ token }, ['leads', 'tags']);
     await api.owner.query(sql`
@@ -114,7 +114,7 @@ describe('a program with a key', () => {
     expect(await statusOf(robot, 'GET', '/api/tags')).toBe(200);
   });
 
-  test('of a super administrator is none', async () => {
+  test('[A2] of a super administrator is none', async () => {
     const boss = await api.account('bosses');
     await api.owner.query(
       sql`update public.users set is_super_admin = true where id = ${boss.userId}`,
@@ -126,7 +126,7 @@ describe('a program with a key', () => {
     expect(await statusOf(robot, 'GET', '/api/leads')).toBe(200);
   });
 
-  test('manages neither keys nor users nor roles, and opens no session', async () => {
+  test('[A3] manages neither keys nor users nor roles, and opens no session', async () => {
     const robot = await createKey(admin, ['*']);
     const user = { username: 'made-by-robot', display_name: 'R', password: PASSWORD, role_id: 1 };
     const refused: [string, string, unknown?][] = [
@@ -196,7 +196,7 @@ describe('the end of a key', () => {
         api.owner.query(sql`update public.api_keys set revoked_at = now() where id = ${robot.id}`),
     ],
   ];
-  test.each(ends)('by %s refuses its requests at once', async (_how, end) => {
+  test.each(ends)('[A4] by %s refuses its requests at once', async (_how, end) => {
     const robot = await createKey(admin, ['tags']);
     expect(await statusOf(robot, 'POST', '/api/tags', { name: `Before ${robot.id}` })).toBe(201);
     await end(robot);
@@ -208,7 +208,7 @@ describe('the end of a key', () => {
     ['deleted', sql`delete from public.users`],
     ['shut out', sql`update public.users set is_active = false`],
     ['taken out of the account', sql`delete from public.memberships`],
-  ])('comes when its user is %s', async (how, statement) => {
+  ])('[A4] comes when its user is %s', async (how, statement) => {
     const token = await api.tokenOf(admin, ['settings', 'tags']);
     const robot = await createKey({ token }, ['tags']);
     expect(await meOf(robot)).toBe(200);
@@ -227,7 +227,7 @@ describe('the end of a key', () => {
     expect(body.data.revoked_at).toBeTypeOf('string');
   });
 
-  test('does not come with a new password of its user', async () => {
+  test('[A4] does not come with a new password of its user', async () => {
     const fixture = await api.account('password');
     const robot = await createKey(fixture, ['tags']);
     await givePassword(api.owner, fixture.userId);
@@ -235,7 +235,7 @@ describe('the end of a key', () => {
     expect(await meOf(robot)).toBe(200);
   });
 
-  test('by time alone is seen by reads that come from the cache', async () => {
+  test('[A4] by time alone is seen by reads that come from the cache', async () => {
     const { redisUrl, redisPrefix } = api.config;
     await openLiveCache(api.owner, redisUrl, redisPrefix);
     const [soon] = await api.owner.query(sql`
@@ -249,7 +249,7 @@ describe('the end of a key', () => {
 });
 
 describe('a key', () => {
-  test('is renamed and narrowed, and never widened', async () => {
+  test('[A2] is renamed and narrowed, and never widened', async () => {
     const robot = await createKey(admin, ['leads', 'tags']);
     const patch = (body: unknown, caller: { token: string } = admin) =>
       api.ask(caller, 'PATCH', `/api/api_keys/${robot.id}`, { body });
@@ -268,7 +268,7 @@ describe('a key', () => {
     expect(await meOf(robot)).toBe(200);
   });
 
-  test('that was revoked is so for good; once more changes nothing', async () => {
+  test('[A4] that was revoked is so for good; once more changes nothing', async () => {
     const robot = await createKey(admin, ['tags']);
     const revoke = (caller: { token: string }) =>
       api.ask(caller, 'POST', `/api/api_keys/${robot.id}/revoke`);
@@ -284,7 +284,7 @@ describe('a key', () => {
   });
 });
 
-test('sessions of keys say whose they are, and end with the key only', async () => {
+test('[A5] sessions of keys say whose they are, and end with the key only', async () => {
   const robot = await createKey(admin, ['tags']);
   const { body } = await api.ask(admin, 'GET', '/api/sessions?limit=200');
   const session = body.data.find((row: { api_key_id?: number }) => row.api_key_id === robot.id);

@@ -35,7 +35,7 @@ async function entriesOf(entity: string, id: number, caller = admin): Promise<En
 }
 
 describe('a change', () => {
-  test('by the API says who, by which request, and what differs and nothing else', async () => {
+  test('[A9] by the API says who, by which request, and what differs and nothing else', async () => {
     const made = await ask('POST', '/api/tags', { name: 'Audited' }, { 'x-request-id': 'r-1' });
     const { id } = made.body.data;
     await ask('PATCH', `/api/tags/${id}`, { name: 'Renamed' }, { 'x-request-id': 'r-2' });
@@ -54,7 +54,7 @@ describe('a change', () => {
     expect(more).toEqual([]);
   });
 
-  test('by a program with a key is its user’s', async () => {
+  test('[A9] by a program with a key is its user’s', async () => {
     const made = await ask('POST', '/api/api_keys', { name: 'Robot', permissions: ['tags'] });
     const robot = { token: made.body.data.key };
     const tag = await api.ask(robot, 'POST', '/api/tags', { body: { name: 'By a robot' } });
@@ -63,7 +63,7 @@ describe('a change', () => {
     ]);
   });
 
-  test('by SQL is of nobody, and by another program of ours says which', async () => {
+  test('[A9] by SQL is of nobody, and by another program of ours says which', async () => {
     const insert = (name: string) => sql`
       insert into public.tags (account_id, name) values (${admin.accountId}, ${name}) returning id`;
     const [plain] = await api.owner.query(insert('By hand'));
@@ -80,7 +80,7 @@ describe('a change', () => {
     expect(await entriesOf('tags', Number(next?.['id']))).toMatchObject([{ source: 'sql' }]);
   });
 
-  test('that was rolled back, or that changes nothing, is not written down', async () => {
+  test('[A9] that was rolled back, or that changes nothing, is not written down', async () => {
     const { body } = await ask('POST', '/api/tags', { name: 'Still' });
     const { id } = body.data;
     await ask('PATCH', `/api/tags/${id}`, { name: 'Still' });
@@ -94,7 +94,7 @@ describe('a change', () => {
     expect(await entriesOf('tags', id)).toHaveLength(1);
   });
 
-  test('of a secret is named and not shown', async () => {
+  test('[A9] of a secret is named and not shown', async () => {
     const user = { username: 'secretive', display_name: 'S', password: 'one long password' };
     const { body } = await ask('GET', '/api/roles');
     const made = await ask('POST', '/api/users', { ...user, role_id: body.data[0].id });
@@ -128,7 +128,7 @@ describe('a change', () => {
     });
   });
 
-  test('of who may do what, of whom not to contact, and of what is gone for good is always there', async () => {
+  test('[A9] of who may do what, of whom not to contact, and of what is gone for good is always there', async () => {
     const role = await ask('POST', '/api/roles', { name: 'Audited', permissions: ['leads'] });
     await ask('PATCH', `/api/roles/${role.body.data.id}`, { device_ids: [admin.deviceIds[0]] });
     expect((await entriesOf('roles', role.body.data.id)).map(({ action }) => action)).toEqual([
@@ -162,7 +162,7 @@ describe('a change', () => {
 });
 
 describe('the log', () => {
-  test('is only added to, whoever tries', async () => {
+  test('[A10] is only added to, whoever tries', async () => {
     const attempts = [
       sql`update public.audit_log set actor_id = null`,
       sql`update public.audit_log set account_id = ${stranger.accountId} where account_id = ${admin.accountId}`,
@@ -187,7 +187,7 @@ describe('the log', () => {
     });
   });
 
-  test('goes with its account, and only with it', async () => {
+  test('[A10] goes with its account, and only with it', async () => {
     const { accountId } = await api.account('going');
     const count = async (): Promise<number> => {
       const [row] = await api.owner.query(

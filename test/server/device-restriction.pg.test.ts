@@ -65,7 +65,7 @@ async function rowsOf(entity: Entity): Promise<{ seen: number[]; unseen: number[
 }
 
 describe.each(OF_DEVICES)('a role of one device and %s', (table, entity) => {
-  test('lists and counts the rows of it, whatever is asked for', async () => {
+  test('[A6] lists and counts the rows of it, whatever is asked for', async () => {
     const { seen, unseen } = await rowsOf(entity);
     expect(seen.length).toBeGreaterThan(0);
     expect(unseen.length).toBeGreaterThan(0);
@@ -83,7 +83,7 @@ describe.each(OF_DEVICES)('a role of one device and %s', (table, entity) => {
     expect(body.total).toBe(seen.length);
   });
 
-  test('reads, changes and deletes none of the others', async () => {
+  test('[A6] reads, changes and deletes none of the others', async () => {
     const { seen, unseen } = await rowsOf(entity);
     expect(await statusOf(some, 'GET', `/api/${table}/${seen[0]}`)).toBe(200);
     for (const id of unseen) {
@@ -98,7 +98,7 @@ describe.each(OF_DEVICES)('a role of one device and %s', (table, entity) => {
 });
 
 describe('a role of one device', () => {
-  test('reads the messages of its chats only, also by searching', async () => {
+  test('[A6] reads the messages of its chats only, also by searching', async () => {
     expect(await statusOf(some, 'GET', `/api/chats/${ours.chat}/messages`)).toBe(200);
     expect(await statusOf(some, 'GET', `/api/chats/${theirs.chat}/messages`)).toBe(404);
     for (const id of admin.messageIds)
@@ -112,7 +112,7 @@ describe('a role of one device', () => {
     expect(all.body.data.length).toBeGreaterThan(1);
   });
 
-  test('asks nothing of another device', async () => {
+  test('[A6] asks nothing of another device', async () => {
     const path = `/api/devices/${theirs.device}`;
     for (const [method, rest] of [
       ['POST', '/connect'],
@@ -126,7 +126,7 @@ describe('a role of one device', () => {
     expect(await statusOf(some, 'GET', `/api/devices/${ours.device}/health`)).toBe(200);
   });
 
-  test('makes nothing where it could not see it', async () => {
+  test('[A6] makes nothing where it could not see it', async () => {
     expect(await statusOf(some, 'POST', '/api/devices', { name: 'Mine' })).toBe(403);
     const campaign = { name: 'Mine', template: 'x' };
     expect(await statusOf(some, 'POST', '/api/campaigns', campaign)).toBe(403);
@@ -141,7 +141,7 @@ describe('a role of one device', () => {
     expect((await ask(admin, 'GET', path)).body.data.device_id).toBe(ours.device);
   });
 
-  test('is not answered from what the cache keeps for others', async () => {
+  test('[A6] is not answered from what the cache keeps for others', async () => {
     await openLiveCache(api.owner, api.config.redisUrl, api.config.redisPrefix);
     const read = (who: Who, path: string) => ask(who, 'GET', path);
     for (const path of ['/api/chats', `/api/chats/${theirs.chat}`, '/api/devices']) {
@@ -154,7 +154,7 @@ describe('a role of one device', () => {
     }
   });
 
-  test('gives its keys no more than it has', async () => {
+  test('[A6] gives its keys no more than it has', async () => {
     const { body } = await ask(some, 'POST', '/api/api_keys', { name: 'R', permissions: ['*'] });
     const robot = { token: body.data.key };
     expect(await statusOf(robot, 'GET', `/api/devices/${ours.device}`)).toBe(200);
@@ -169,7 +169,7 @@ describe('who is restricted', () => {
     return answer.body.data.id;
   };
 
-  test('makes roles of no other devices than theirs', async () => {
+  test('[A7] makes roles of no other devices than theirs', async () => {
     const role = { name: 'Made by them', permissions: ['chats'] };
     for (const device_ids of [undefined, null, [theirs.device], [ours.device, theirs.device]]) {
       const answer = await ask(some, 'POST', '/api/roles', { ...role, device_ids });
@@ -183,7 +183,7 @@ describe('who is restricted', () => {
     expect(await statusOf(some, 'PATCH', `/api/roles/${id}`, { name: 'Renamed' })).toBe(200);
   });
 
-  test('does not widen their own role, nor touch one that is wider', async () => {
+  test('[A7] does not widen their own role, nor touch one that is wider', async () => {
     const me = (await ask(some, 'GET', '/api/auth/me')).body.data;
     for (const device_ids of [null, [theirs.device]])
       expect(await statusOf(some, 'PATCH', `/api/roles/${me.role_id}`, { device_ids })).toBe(403);
@@ -194,7 +194,7 @@ describe('who is restricted', () => {
     expect((await ask(some, 'GET', `/api/devices/${theirs.device}`)).status).toBe(404);
   });
 
-  test('makes nobody, and becomes nobody, who sees more', async () => {
+  test('[A7] makes nobody, and becomes nobody, who sees more', async () => {
     const wide = await roleOf({ name: 'Wide too', permissions: [] });
     const narrow = await roleOf({ name: 'Narrow', permissions: [], device_ids: [ours.device] });
     const user = { display_name: 'New', password: PASSWORD };
@@ -220,7 +220,7 @@ describe('who is restricted', () => {
   });
 });
 
-test('the devices of a role are devices of the account', async () => {
+test('[A8] the devices of a role are devices of the account', async () => {
   const [foreign = 0] = stranger.deviceIds;
   const role = { name: 'Of devices', permissions: ['chats'] };
   for (const device_ids of [[foreign], [ours.device, foreign, 9_999_999]]) {

@@ -39,7 +39,7 @@ const tokensOf = (connectionId: number, accountId = admin.accountId) =>
   });
 
 describe('a connection to Kommo', () => {
-  test('keeps its tokens sealed, and shows them to nobody', async () => {
+  test('[A11] keeps its tokens sealed, and shows them to nobody', async () => {
     const id = await connect({ expires_at: '2030-01-01T00:00:00Z' });
     expect(await tokensOf(id)).toEqual({ accessToken: ACCESS, refreshToken: REFRESH });
     expect(await tokensOf(id, stranger.accountId)).toBeUndefined();
@@ -52,7 +52,7 @@ describe('a connection to Kommo', () => {
     expect(stored[0]?.['bytes']).not.toContain('token');
   });
 
-  test('leaves no token in answers, in the log, in kept answers, in the audit log or in a published table', async () => {
+  test('[A11] leaves no token in answers, in the log, in kept answers, in the audit log or in a published table', async () => {
     const lines: string[] = [];
     const sink = new Writable({
       write: (chunk, _encoding, done) => (lines.push(String(chunk)), done()),
