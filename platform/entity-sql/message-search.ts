@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Entity } from '../../domain/entity.ts';
 import { messages } from '../../domain/entities/messages.ts';
 import type { Queries } from '../postgres.ts';
-import { empty, join, sql, type Sql } from '../sql.ts';
+import { column, empty, join, sql, type Sql } from '../sql.ts';
 import { compileBodyWriter } from './body.ts';
 import { containsPattern } from './conditions.ts';
 import { joinEmbeds, selectEmbeds } from './embeds.ts';
@@ -39,7 +39,9 @@ const CHARACTERS_MAX = 200;
 const CURSOR_MAX = 4_096;
 /** Fewer characters than this make no trigram: the index of the text cannot find them. */
 const TRIGRAM = 3;
-const BY = { sort: 'sent_at', order: 'desc' } as const;
+/** Messages of an account that a search looks through before it asks the index. */
+const WALKED_MAX = 5_000;
+const BY = { of: 'messages', sort: 'sent_at', order: 'desc' } as const;
 
 const text = (says: string) => z.string().max(CURSOR_MAX).optional().describe(says);
 
@@ -107,35 +109,60 @@ function readSearchQuery(
 }
 
 /**
- * Newest first. In a whole account the text's index finds everything that matches, and only then is it sorted: whoever
- * walked from the newest message backwards would read every message of the account when few match. Within one chat, and
- * for two characters, which match much and are in no index, the walk from the newest is what is bounded by the page.
+ * Newest first. Words that are said often are found by walking from the newest message backwards, and would be thousands
+ * in the text's index; words that are said rarely are found by that index, and walking would read every message of the
+ * account. Nobody knows beforehand which they are: so the walk has an end, and only when the page is not full by then is
+ * the index asked. Within one chat, and for two characters, which are in no index, there is the walk alone.
  */
 export function searchStatement(reach: Reach, query: MessageSearch): Sql {
-  const { search, chatId, after, limit } = query;
-  const isIndexed = chatId === undefined && search.length >= TRIGRAM;
-  const matched = sql`
-      select candidate.id, candidate.sent_at
-      from public.messages as candidate
-      where ${conditionsOf(reach, query)}`;
-  const behind = after
-    ? sql` and (candidate.sent_at, candidate.id) < (${after.value}::timestamptz, ${after.id}::bigint)`
-    : empty;
-  const ordered = sql`order by candidate.sent_at desc, candidate.id desc limit ${limit + 1}`;
+  const isIndexed = query.chatId === undefined && query.search.length >= TRIGRAM;
+  const page = isIndexed
+    ? sql`select id, sent_at from found`
+    : findIn(reach, query, sql`public.messages`);
   return sql`
-    ${isIndexed ? sql`with matched as materialized (${matched})` : empty}
+    ${isIndexed ? foundByEither(reach, query) : empty}
     select ${selectColumns(foundMessages, 'entity')}${selectEmbeds(foundMessages)}
-    from (
-      ${isIndexed ? sql`select candidate.id, candidate.sent_at from matched as candidate where true` : matched}${behind}
-      ${ordered}
-    ) as page
+    from (${page}) as page
     join public.messages as entity on entity.account_id = ${reach.accountId} and entity.id = page.id
     ${joinEmbeds(foundMessages, 'entity')}
     order by page.sent_at desc, page.id desc`;
 }
 
+function foundByEither(reach: Reach, query: MessageSearch): Sql {
+  const { accountId } = reach;
+  const newest = sql`(
+        select walked.id, walked.account_id, walked.device_id, walked.target_message_id, walked.body, walked.sent_at
+        from public.messages as walked
+        where walked.account_id = ${accountId}${momentsOf('walked', query)}
+        order by walked.sent_at desc, walked.id desc
+        limit ${WALKED_MAX}
+      )`;
+  return sql`with recent as materialized (${findIn(reach, query, newest)}),
+    matched as materialized (
+      select candidate.id, candidate.sent_at
+      from public.messages as candidate
+      where ${conditionsOf(reach, query)}${momentsOf('candidate', query)}
+        and (select count(*) from recent) <= ${query.limit}
+    ),
+    found as (
+      select id, sent_at from recent where (select count(*) from recent) > ${query.limit}
+      union all
+      (select id, sent_at from matched order by sent_at desc, id desc limit ${query.limit + 1})
+    )`;
+}
+
+/** The newest that match, one more than the page shows. */
+function findIn(reach: Reach, query: MessageSearch, source: Sql): Sql {
+  return sql`
+      select candidate.id, candidate.sent_at
+      from ${source} as candidate
+      where ${conditionsOf(reach, query)}${momentsOf('candidate', query)}
+      order by candidate.sent_at desc, candidate.id desc
+      limit ${query.limit + 1}`;
+}
+
 function conditionsOf(reach: Reach, query: MessageSearch): Sql {
-  const { search, chatId, deviceId, from, to } = query;
+  const { search, chatId, deviceId } = query;
   const conditions = [
     inReach(messages, 'candidate', reach),
     sql`candidate.target_message_id is null`,
@@ -143,9 +170,20 @@ function conditionsOf(reach: Reach, query: MessageSearch): Sql {
   ];
   if (chatId !== undefined) conditions.push(sql`candidate.chat_id = ${chatId}`);
   if (deviceId !== undefined) conditions.push(sql`candidate.device_id = ${deviceId}`);
-  if (from !== undefined) conditions.push(sql`candidate.sent_at >= ${from}::timestamptz`);
-  if (to !== undefined) conditions.push(sql`candidate.sent_at < ${to}::timestamptz`);
   return join(conditions, ' and ');
+}
+
+/** From when until when, and behind the cursor. */
+function momentsOf(alias: string, { from, to, after }: MessageSearch): Sql {
+  const sentAt = column(alias, 'sent_at');
+  const conditions: Sql[] = [];
+  if (from !== undefined) conditions.push(sql` and ${sentAt} >= ${from}::timestamptz`);
+  if (to !== undefined) conditions.push(sql` and ${sentAt} < ${to}::timestamptz`);
+  if (after) {
+    const here = sql`(${sentAt}, ${column(alias, 'id')})`;
+    conditions.push(sql` and ${here} < (${after.value}::timestamptz, ${after.id}::bigint)`);
+  }
+  return join(conditions, ' ');
 }
 
 /** `{"data":[{...message with embeds and chat}],"limit":50,"next_cursor":"..."}`, newest first. One statement. */

@@ -146,6 +146,41 @@ const JOINS: readonly Join[] = [
     shows: '"last_message":"Are you there?"',
   },
   {
+    says: 'a message comes, seen in its chat',
+    path: '/api/chats/{chat}/messages',
+    write: ({ accountId, chatIds }) => `
+      insert into messages (account_id, chat_id, body) values (${accountId}, ${chatIds[0]}, 'Seen in its chat')`,
+    table: 'messages',
+    shows: 'Seen in its chat',
+  },
+  {
+    says: 'a message is edited, seen in its chat',
+    path: '/api/chats/{chat}/messages',
+    write: ({ accountId, chatIds }) => `
+      insert into messages (account_id, chat_id, message_type, target_message_id, body)
+      values (${accountId}, ${chatIds[0]}, 'edit', 'IN1', 'Good evening')`,
+    table: 'messages',
+    shows: '"body":"Good evening"',
+  },
+  {
+    says: 'somebody reacts, seen in its chat',
+    path: '/api/chats/{chat}/messages',
+    write: ({ accountId, chatIds }) => `
+      insert into messages (account_id, chat_id, message_type, target_message_id, from_jid, body)
+      values (${accountId}, ${chatIds[0]}, 'reaction', 'OUT1', '51999000001@s.whatsapp.net', '🎉')`,
+    table: 'message_reactions',
+    shows: '"emoji":"🎉"',
+  },
+  {
+    says: 'somebody votes, seen in its chat',
+    path: '/api/chats/{chat}/messages',
+    write: ({ accountId, chatIds, messageIds }) => `
+      insert into poll_votes (account_id, target_id, chat_id, voter_jid, options, voted_at)
+      values (${accountId}, ${messageIds[2]}, ${chatIds[0]}, '51999000001@s.whatsapp.net', '{Tomorrow}', now())`,
+    table: 'poll_votes',
+    shows: '"options":["Tomorrow"]',
+  },
+  {
     says: 'a recipient is reached, seen in campaigns',
     path: '/api/campaigns',
     write: ({ accountId }) => `
@@ -206,7 +241,10 @@ describe('what a list shows of other tables', () => {
   });
 
   it.each(JOINS)('[C11] $says', async ({ path, write, table, shows }) => {
-    const route = `GET ${path.replace('{pipeline}', String(fixture.pipelineId))}`;
+    const place = path
+      .replace('{pipeline}', String(fixture.pipelineId))
+      .replace('{chat}', String(fixture.chatIds[0]));
+    const route = `GET ${place}`;
     const status = async (): Promise<string> =>
       (await stack.request(account, route)).headers.get('clarin-cache') ?? '';
     // In the cache for certain, and without what is going to be written.

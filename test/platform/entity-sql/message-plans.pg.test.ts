@@ -131,10 +131,38 @@ it('a search uses trigrams, of the account only', async () => {
   expect((JSON.parse(body) as { data: unknown[] }).data).toHaveLength(1);
 });
 
-it('a search that finds nothing reads nothing, also when it could have walked from the newest', async () => {
+it('a search that finds nothing looks through the newest messages only, and then asks the index', async () => {
   const plans = await search({ search: 'no such words', limit: '1' });
   expect(rowsRead(plans, 'messages_search')).toEqual([0]);
-  expect(rowsRead(plans, 'messages_sent_at')).toEqual([]);
+  expect(rowsRead(plans, 'messages_sent_at')).toEqual([5_000]);
+});
+
+it('a search for what is said often ends with the page and leaves the index alone', async () => {
+  const plans = await search({ search: 'text', limit: '20' });
+  const [walked = ROWS] = rowsRead(plans, 'messages_sent_at');
+  // Those of the fixture that say something else are passed by.
+  expect(walked).toBeLessThanOrEqual(30);
+  expect(rowsRead(plans, 'messages_search')).toEqual([0]);
+  expect(plans.some((plan) => plan['Node Type'] === 'Sort' && plan['Actual Rows'] > 21)).toBe(
+    false,
+  );
+});
+
+it('whichever way a search goes, it finds the same', async () => {
+  // In every message, in one of a hundred or so, and in none.
+  for (const word of ['Text', 'a0b', 'zzz']) {
+    const expected = await db.query(sql`
+      select id from public.messages
+      where account_id = ${account.accountId} and body ilike ${`%${word}%`} order by sent_at desc, id desc limit 200`);
+    for (const device_id of [undefined, ...account.deviceIds.map(String)]) {
+      const query = messageSearchSchema().parse({ search: word, limit: '200', device_id });
+      const body = await searchMessages(db, { accountId: account.accountId, query });
+      const { data } = JSON.parse(body) as { data: { id: number; device_id: number }[] };
+      if (device_id === undefined)
+        expect(data.map(({ id }) => id)).toEqual(expected.map((row) => Number(row['id'])));
+      else for (const row of data) expect(row.device_id).toBe(Number(device_id));
+    }
+  }
 });
 
 it('a search in one chat reads that chat at most, and no more than fills the page', async () => {
