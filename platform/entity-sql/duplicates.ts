@@ -104,11 +104,15 @@ function duplicatesQuerySchema(
 }
 
 function parseCursor(by: DuplicateKind, text: string): Keyset | undefined {
-  return parseKeyset({ sort: by, order: 'asc' }, by === 'open_lead' ? 'id' : 'text', text);
+  return parseKeyset(
+    { of: 'duplicates', sort: by, order: 'asc' },
+    by === 'open_lead' ? 'id' : 'text',
+    text,
+  );
 }
 
 function formatCursor(by: DuplicateKind, keyset: Keyset): string {
-  return formatKeyset({ sort: by, order: 'asc' }, keyset);
+  return formatKeyset({ of: 'duplicates', sort: by, order: 'asc' }, keyset);
 }
 
 /** Field of the answer in its entity's list family, `duplicates?<canonical query>`. */
@@ -132,7 +136,7 @@ export function parseDuplicatesKey(entity: Entity, key: string): DuplicatesQuery
  * Groups by the index of their key, one more than the page holds, then the rows of each by the same index, and only
  * then what they embed.
  */
-export function duplicatesStatement(accountId: number, query: DuplicatesQuery): Sql {
+function duplicatesStatement(accountId: number, query: DuplicatesQuery): Sql {
   const { entity, key, subkey, where } = KINDS[query.by];
   const reach = sql`${inReach(entity, 'one', { accountId })} and ${where}`;
   return sql`

@@ -42,7 +42,7 @@ const SOURCES: readonly Source[] = [
   },
 ];
 
-export const TIMELINE_TYPES = SOURCES.map(({ type }) => type);
+const TIMELINE_TYPES = SOURCES.map(({ type }) => type);
 
 /** Where a page begins: behind this moment, type and id. */
 type Position = { readonly at: string; readonly type: string; readonly id: number };
