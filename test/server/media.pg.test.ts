@@ -121,6 +121,14 @@ describe('a file', () => {
       update public.roles set device_ids = array[${one.deviceIds[0]}]::bigint[]
       where account_id = ${one.accountId} and permissions = '{chats}'`);
     expect((await download({ token }, id)).status).toBe(404);
+    // Forwarded to a chat of theirs, it is theirs to see.
+    const [shown] = await api.owner.query(sql`
+      insert into public.messages (account_id, chat_id, device_id, message_type, media_id, is_from_me)
+      values (${one.accountId}, ${one.chatIds[1]}, ${one.deviceIds[0]}, 'image', ${id}, true)
+      returning id`);
+    expect((await download({ token }, id)).status).toBe(200);
+    await api.owner.query(sql`delete from public.messages where id = ${Number(shown?.['id'])}`);
+    expect((await download({ token }, id)).status).toBe(404);
     expect((await download(one, id)).status).toBe(200);
     const { token: other } = { token: await api.tokenOf(one, ['leads']) };
     expect((await download({ token: other }, id)).status).toBe(403);

@@ -9,7 +9,7 @@ import { peekHead } from '../../../platform/media/peek.ts';
 import { parseRange } from '../../../platform/media/range.ts';
 import { decideServing } from '../../../platform/media/serving.ts';
 import { SNIFF_BYTES, sniffContentType } from '../../../platform/media/sniff.ts';
-import { sql } from '../../../platform/sql.ts';
+import { sql, type Sql } from '../../../platform/sql.ts';
 import { createMedia } from '../../commands/create-media.ts';
 import { principalOf, type App, type Context, type Reply, type Request } from '../context.ts';
 import { FORM_BYTES, readingFile, readUpload } from '../plugins/multipart.ts';
@@ -110,6 +110,19 @@ function registerContent(app: App, context: Context): void {
   );
 }
 
+/** A file of a device one may see, or that a message shows which one may see: forwarding crosses devices. */
+function isSeen(request: Request): Sql {
+  const viewer = viewerOf(request);
+  const { accountId, devices } = viewer;
+  const own = inReach(media, 'entity', viewer);
+  if (devices === undefined) return own;
+  return sql`(${own} or entity.account_id = ${accountId} and exists (
+    select from public.messages as message
+    where message.account_id = ${accountId} and message.media_id = entity.id
+      and message.device_id = any(${[...devices]}::bigint[])
+  ))`;
+}
+
 async function serve(
   context: Context,
   request: Request,
@@ -120,7 +133,7 @@ async function serve(
     sql`
       select object_key, mimetype, filename, size, state, sha256, updated_at
       from public.media as entity
-      where ${inReach(media, 'entity', viewerOf(request))} and entity.id = ${id}`,
+      where ${isSeen(request)} and entity.id = ${id}`,
     { signal: request.cancel },
   );
   if (!row) throw notFound();
