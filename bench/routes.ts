@@ -67,7 +67,7 @@ export const READS: readonly Route[] = [
   list('leads page 3', 2, '/api/leads', { page: 3 }),
   list('leads by cursor', 3, '/api/leads', (who, random) => {
     const { id, createdAt } = pick(who.leads, random);
-    const by = { sort: 'created_at', order: 'desc' } as const;
+    const by = { of: 'leads', sort: 'created_at', order: 'desc' } as const;
     return { cursor: formatKeyset(by, { value: createdAt, id }) };
   }),
   list('leads, search a name', 3, '/api/leads', (_, random) => ({

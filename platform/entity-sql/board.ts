@@ -174,6 +174,10 @@ function writeColumn(query: BoardQuery, rows: readonly TextRow[]): string {
   const stage = writeStage(STAGE_COLUMNS.map((name) => first?.[stageAlias(name)]));
   const cards = shown.map(compileBodyWriter(leads)).join(',');
   let body = `${stage.slice(0, -1)},"total":${first?.['board.total'] ?? '0'},"leads":[${cards}]`;
-  if (last && found.length > query.limit) body += `,"next_cursor":"${nextCursor(query, last)}"`;
+  if (last && found.length > query.limit) {
+    // Goes on with the list of leads of this stage.
+    const by = { of: leads.table, sort: query.sort, order: query.order };
+    body += `,"next_cursor":"${nextCursor(by, last)}"`;
+  }
   return `${body}}`;
 }

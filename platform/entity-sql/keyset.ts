@@ -5,16 +5,20 @@ import { parseInstant } from './instant.ts';
 /** Where a keyset page begins: behind the row with this value of the sort column (a text Postgres takes) and this id. */
 export type Keyset = { readonly value: string; readonly id: number };
 
-export type SortOrder = { readonly sort: string; readonly order: 'asc' | 'desc' };
+/** Of which list, usually its table's name, and in what order. */
+export type SortOrder = {
+  readonly of: string;
+  readonly sort: string;
+  readonly order: 'asc' | 'desc';
+};
 
-/** Opaque text for `next_cursor`. It names its sort, so that it cannot continue another one. */
+/** Opaque text for `next_cursor`. It names its list and sort, so that it cannot continue another one. */
 export function formatKeyset(by: SortOrder, keyset: Keyset): string {
-  return Buffer.from(JSON.stringify([by.sort, by.order, keyset.value, keyset.id])).toString(
-    'base64url',
-  );
+  const parts = [by.of, by.sort, by.order, keyset.value, keyset.id];
+  return Buffer.from(JSON.stringify(parts)).toString('base64url');
 }
 
-/** Undefined when the text is no cursor of this sort and order, or its value is none of this kind. */
+/** Undefined when the text is no cursor of this list, sort and order, or its value is none of this kind. */
 export function parseKeyset(by: SortOrder, kind: ColumnKind, text: string): Keyset | undefined {
   let parts: unknown;
   try {
@@ -22,9 +26,9 @@ export function parseKeyset(by: SortOrder, kind: ColumnKind, text: string): Keys
   } catch {
     return undefined;
   }
-  if (!Array.isArray(parts) || parts.length !== 4) return undefined;
-  const [sort, order, value, id] = parts as unknown[];
-  if (sort !== by.sort || order !== by.order) return undefined;
+  if (!Array.isArray(parts) || parts.length !== 5) return undefined;
+  const [of, sort, order, value, id] = parts as unknown[];
+  if (of !== by.of || sort !== by.sort || order !== by.order) return undefined;
   if (typeof value !== 'string' || typeof id !== 'number' || !Number.isSafeInteger(id))
     return undefined;
   return isValueOf(kind, value) ? { value, id } : undefined;

@@ -91,9 +91,10 @@ function readListQuery(entity: Entity, raw: RawQuery, complain: Complain): ListQ
   let after: Keyset | undefined;
   if (raw['cursor'] !== undefined) {
     if (raw['page'] !== undefined) complain('cursor', 'cannot go with page');
-    after = parseKeyset(by, mustColumn(entity, by.sort).kind, raw['cursor']);
-    if (after) written.push(['cursor', formatKeyset(by, after)]);
-    else complain('cursor', 'is no next_cursor of a list with this sort and order');
+    const place = { of: entity.table, ...by };
+    after = parseKeyset(place, mustColumn(entity, by.sort).kind, raw['cursor']);
+    if (after) written.push(['cursor', formatKeyset(place, after)]);
+    else complain('cursor', 'is no next_cursor of this list with this sort and order');
   }
   if (page === undefined) complain('page', `is a number from 1 to ${PAGE_MAX}; go on by cursor`);
   if (limit === undefined) complain('limit', `is a number from 1 to ${LIMIT_MAX}`);

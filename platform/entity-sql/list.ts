@@ -4,7 +4,7 @@ import { column, empty, sql, typeName, type Sql } from '../sql.ts';
 import { compileBodyWriter, type Sees } from './body.ts';
 import { conditionsOf } from './conditions.ts';
 import { joinEmbeds, selectEmbeds } from './embeds.ts';
-import { formatKeyset, type Keyset } from './keyset.ts';
+import { formatKeyset, type Keyset, type SortOrder } from './keyset.ts';
 import { mustColumn, type ListQuery } from './list-query.ts';
 import { selectColumns, tableOf, type Reach } from './scope.ts';
 
@@ -77,11 +77,14 @@ export function writeList(
   let body = `{"data":[${shown.map(write).join(',')}],"total":${rows[0]?.['list.total'] ?? '0'}`;
   if (!query.after) body += `,"page":${query.page}`;
   body += `,"limit":${query.limit}`;
-  if (last && found.length > query.limit) body += `,"next_cursor":"${nextCursor(query, last)}"`;
+  if (last && found.length > query.limit) {
+    const { sort, order } = query;
+    body += `,"next_cursor":"${nextCursor({ of: entity.table, sort, order }, last)}"`;
+  }
   return `${body}}`;
 }
 
 /** The cursor behind this row. Sorts are columns that are never null. */
-export function nextCursor(by: { sort: string; order: 'asc' | 'desc' }, row: TextRow): string {
+export function nextCursor(by: SortOrder, row: TextRow): string {
   return formatKeyset(by, { value: row[by.sort] ?? '', id: Number(row['id']) });
 }

@@ -72,10 +72,10 @@ function asClarinError(error: unknown): ClarinError {
   if (error instanceof ClarinError) return error;
   if (hasZodFastifySchemaValidationErrors(error)) {
     const place = error.validationContext ?? 'body';
-    const fields = error.validation.map((issue) => ({
-      field: [place, ...issue.instancePath.split('/').filter((part) => part !== '')].join('.'),
-      says: issue.message ?? 'is not valid',
-    }));
+    const fields = error.validation.flatMap(({ instancePath, message, params }) => {
+      const path = [place, ...instancePath.split('/').filter((part) => part !== '')];
+      return closest({ path, message: message ?? 'is not valid', errors: params['errors'] });
+    });
     const first = fields[0];
     return new ClarinError(
       'invalid_request',
@@ -101,6 +101,17 @@ function asClarinError(error: unknown): ClarinError {
   return translated.code === 'unavailable'
     ? new ClarinError('internal', 'unexpected', { cause: error })
     : translated;
+}
+
+type Issue = { path: readonly unknown[]; message: string; errors?: unknown };
+
+/** Of a value that fits none of several shapes: what is wrong with it as the one it comes closest to. */
+function closest({ path, message, errors }: Issue): { field: string; says: string }[] {
+  const shapes = (Array.isArray(errors) ? errors : []) as readonly (readonly Issue[])[];
+  const [nearest] = shapes
+    .map((issues) => issues.flatMap((one) => closest({ ...one, path: [...path, ...one.path] })))
+    .toSorted((left, right) => left.length - right.length);
+  return nearest && nearest.length > 0 ? nearest : [{ field: path.join('.'), says: message }];
 }
 
 function statusOf(error: unknown): number | undefined {

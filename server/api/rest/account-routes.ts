@@ -15,6 +15,7 @@ import { read } from './read.ts';
 import { readIfMatch } from './request-headers.ts';
 import {
   answers,
+  countSchema,
   idParams,
   listOf,
   oneOf,
@@ -90,8 +91,6 @@ function registerOwnAccount(app: App, context: Context): void {
 }
 
 function registerAccountList(app: App, context: Context): void {
-  const count = (fallback: number, max: number) =>
-    z.coerce.number().int().min(1).max(max).default(fallback);
   app.get(
     '/api/accounts',
     {
@@ -99,7 +98,10 @@ function registerAccountList(app: App, context: Context): void {
       schema: {
         tags,
         summary: 'All accounts',
-        querystring: z.strictObject({ page: count(1, 10_000), limit: count(50, 200) }),
+        querystring: z.strictObject({
+          page: countSchema({ fallback: 1, max: 10_000 }),
+          limit: countSchema({ fallback: 50, max: 200 }),
+        }),
         headers: readHeaders,
         response: answers(200, listOf(row)),
       },

@@ -14,6 +14,17 @@ export const idParams = z.object({
 });
 export const idSchema = z.int().positive();
 
+/** A page or a limit of a query, from 1: digits only, as in ids. */
+export function countSchema(range: { fallback: number; max: number }) {
+  return z
+    .preprocess(
+      (text) => (typeof text === 'string' && /^\d{1,9}$/.test(text) ? Number(text) : text),
+      z.int(`is a number from 1 to ${range.max}`).min(1).max(range.max).optional(),
+    )
+    .transform((count) => count ?? range.fallback)
+    .describe(`${range.fallback} when absent, at most ${range.max}`);
+}
+
 const errorSchema = z.object({
   error: z.string().describe('For people.'),
   code: z.enum(Object.keys(ERRORS) as [string, ...string[]]).describe('For programs.'),

@@ -18,6 +18,7 @@ import { notFound, read } from './read.ts';
 import { readIfMatch } from './request-headers.ts';
 import {
   answers,
+  countSchema,
   idParams,
   idSchema,
   listOf,
@@ -52,9 +53,6 @@ const patchBody = z
   })
   .refine((body) => Object.keys(body).length > 0, 'has nothing to change');
 
-const page = (fallback: number, max: number) =>
-  z.coerce.number().int().min(1).max(max).default(fallback);
-
 /** Members of the account. Users belong to no account, so these routes are written by hand. */
 export function registerUserRoutes(app: App, context: Context): void {
   const { database } = context;
@@ -66,8 +64,8 @@ export function registerUserRoutes(app: App, context: Context): void {
         tags,
         summary: 'Members of the account, by name',
         querystring: z.strictObject({
-          page: page(1, 10_000),
-          limit: page(50, 200),
+          page: countSchema({ fallback: 1, max: 10_000 }),
+          limit: countSchema({ fallback: 50, max: 200 }),
           search: z.string().min(1).max(200).refine(isStorable, NOT_STORABLE).optional(),
         }),
         headers: readHeaders,

@@ -89,8 +89,16 @@ describe('listQuerySchema', () => {
     expect(refusedFields({ stage_id: '9007199254740991' })).toEqual([]);
   });
 
-  it('takes a cursor only with the sort and order it came from, and not with a page', () => {
-    const cursor = formatKeyset({ sort: 'title', order: 'asc' }, { value: 'Lead', id: 7 });
+  it('takes a cursor only with the list, sort and order it came from, and not with a page', () => {
+    const cursor = formatKeyset(
+      { of: 'leads', sort: 'title', order: 'asc' },
+      { value: 'Lead', id: 7 },
+    );
+    const foreign = formatKeyset(
+      { of: 'contacts', sort: 'title', order: 'asc' },
+      { value: 'Lead', id: 7 },
+    );
+    expect(refusedFields({ cursor: foreign, sort: 'title', order: 'asc' })).toEqual(['cursor']);
     expect(refusedFields({ cursor, sort: 'title', order: 'asc' })).toEqual([]);
     expect(refusedFields({ cursor, sort: 'title', order: 'desc' })).toEqual(['cursor']);
     expect(refusedFields({ cursor })).toEqual(['cursor']);
@@ -179,7 +187,7 @@ describe('listKey', () => {
 
 describe('parseKeyset', () => {
   it('reads what formatKeyset wrote, and throws at nothing', () => {
-    const by = { sort: 'title', order: 'asc' } as const;
+    const by = { of: 'leads', sort: 'title', order: 'asc' } as const;
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme' }), fc.nat(), (value, id) => {
         fc.pre(!value.includes('\0'));
@@ -191,7 +199,7 @@ describe('parseKeyset', () => {
 
   it('refuses values that Postgres could not read', () => {
     const read = (kind: 'timestamp' | 'numeric' | 'int', value: string) => {
-      const by = { sort: 's', order: 'asc' } as const;
+      const by = { of: 'leads', sort: 's', order: 'asc' } as const;
       return parseKeyset(by, kind, formatKeyset(by, { value, id: 1 }))?.value;
     };
     expect(read('timestamp', '2026-11-22 10:00:00.5+00')).toBeDefined();

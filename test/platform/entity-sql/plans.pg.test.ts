@@ -7,65 +7,21 @@ import { boardQuerySchema, boardStatement } from '../../../platform/entity-sql/b
 import { formatKeyset } from '../../../platform/entity-sql/keyset.ts';
 import { listStatement } from '../../../platform/entity-sql/list.ts';
 import { listQuerySchema } from '../../../platform/entity-sql/list-query.ts';
-import { createLog } from '../../../platform/log.ts';
-import { createDatabase, type Database } from '../../../platform/postgres.ts';
 import { sql, type Sql } from '../../../platform/sql.ts';
-import { createAccount, type AccountFixture } from '../../support/account-fixture.ts';
-import { createTestDatabase, type TestDatabase } from '../../support/services.ts';
+import type { AccountFixture } from '../../support/account-fixture.ts';
+import { openPlanWorld, type Plan, type PlanWorld } from './plan-world.ts';
 
-/** Rows of one account among as many of another's: enough for the planner to care. */
-const ROWS = 10_000;
-let database: TestDatabase;
-let db: Database;
+let world: PlanWorld;
 let account: AccountFixture;
 
 beforeAll(async () => {
-  database = await createTestDatabase();
-  db = createDatabase({
-    url: database.ownerUrl,
-    applicationName: 'test',
-    max: 2,
-    statementTimeoutMs: 60_000,
-    log: createLog({ component: 'api', level: 'silent' }),
-  });
-  account = await createAccount(db, 'ours');
-  const theirs = await createAccount(db, 'theirs');
-  for (const one of [account, theirs]) {
-    await db.query(sql`
-      insert into public.contacts (account_id, name, phone, created_at)
-      select ${one.accountId}, 'Name ' || md5(number::text), (51900000000 + number)::text, now() - number * interval '1 minute'
-      from generate_series(1, ${ROWS}::integer) as number`);
-    await db.query(sql`
-      insert into public.leads (account_id, contact_id, title, stage_id, value, created_at)
-      select account_id, id, 'Title ' || md5(id::text), (${one.stages.active}::bigint[])[1 + id % 4], id % 1000, created_at
-      from public.contacts where account_id = ${one.accountId}`);
-  }
-  await db.query(sql`vacuum analyze public.leads, public.contacts, public.pipeline_stages`);
+  world = await openPlanWorld();
+  account = world.large;
 });
 
-afterAll(async () => {
-  await db.close();
-  await database.drop();
-});
+afterAll(() => world.close());
 
-type Plan = {
-  'Node Type': string;
-  'Relation Name'?: string;
-  'Index Name'?: string;
-  'Actual Rows': number;
-  'Actual Loops': number;
-  Plans?: Plan[];
-};
-
-async function explain(statement: Sql): Promise<Plan[]> {
-  const [row] = await db.query(
-    sql`explain (analyze, costs off, timing off, format json) ${statement}`,
-  );
-  const [{ Plan: root }] = JSON.parse(Object.values(row ?? {})[0] ?? '[]') as [{ Plan: Plan }];
-  const flatten = (plan: Plan): Plan[] => [plan, ...(plan.Plans ?? []).flatMap(flatten)];
-  return flatten(root);
-}
-
+const explain = (statement: Sql): Promise<Plan[]> => world.explain(statement);
 const listPlan = (entity: Entity, raw: Record<string, string>): Promise<Plan[]> =>
   explain(listStatement(entity, account, listQuerySchema(entity).parse(raw)));
 const indexes = (plans: readonly Plan[]): (string | undefined)[] =>
@@ -94,7 +50,7 @@ it('a page by cursor starts at the cursor', async () => {
     const plans = await listPlan(leads, {
       sort,
       order: 'asc',
-      cursor: formatKeyset({ sort, order: 'asc' }, { value, id: 1 }),
+      cursor: formatKeyset({ of: 'leads', sort, order: 'asc' }, { value, id: 1 }),
     });
     const scan = plans.find((plan) => plan['Index Name'] === `leads_${sort}`);
     expect(scan).toBeDefined();
@@ -139,7 +95,7 @@ it('the board counts and takes the first leads of each stage from the index of t
 });
 
 it('every sort and every filter of every list has an index behind the account', async () => {
-  const rows = await db.query(sql`
+  const rows = await world.db.query(sql`
     select class.relname as table_name, (
       select string_agg(attribute.attname, ',' order by place.ordinality)
       from unnest(index.indkey::int2[]) with ordinality as place (attnum, ordinality)
