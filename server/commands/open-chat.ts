@@ -6,7 +6,7 @@ import { explainReferences } from './refusals.ts';
 import { resolveContact } from './resolve-contact.ts';
 import { storableText } from './storable-text.ts';
 
-type Options = Pick<GivenAddresses, 'jid' | 'lid' | 'phone'> & {
+export type Opening = Pick<GivenAddresses, 'jid' | 'lid' | 'phone'> & {
   readonly accountId: number;
   readonly deviceId: number;
   /** Instead of an address: somebody who is known, by the address that is theirs. */
@@ -17,7 +17,7 @@ type Options = Pick<GivenAddresses, 'jid' | 'lid' | 'phone'> & {
   readonly pushName?: string | undefined;
 };
 
-type Place = Pick<Options, 'accountId' | 'deviceId'> & {
+type Place = Pick<Opening, 'accountId' | 'deviceId'> & {
   readonly jids: readonly string[];
   /** A chat with this contact will do, whatever its address. */
   readonly anyOf?: number | undefined;
@@ -37,23 +37,35 @@ const NAME_MAX = 200;
 
 /**
  * The chat with somebody through a device: the one there is, whichever address it was begun with, or a new one, with a
- * contact where there is none. One statement for a chat that is there, which writes nothing; seven for a new contact.
+ * contact where there is none. One statement for a chat that is there, which writes nothing; six for a new contact.
  * @throws ClarinError unprocessable: no address of a person or a group, no such device, a contact without an address;
  * not_found: no such contact.
  */
-export async function openChat(tx: Queries, options: Options): Promise<OpenedChat> {
+export async function openChat(tx: Queries, options: Opening): Promise<OpenedChat> {
   const { accountId, deviceId, contactId } = options;
   if (contactId !== undefined) {
-    const opened = await openWithContact(tx, options, { id: contactId, isNew: false });
+    const opened = await openWithContact(tx, options, contactId);
     if (opened) return opened;
     throw new ClarinError('not_found', 'there is no such contact');
   }
   const jids = chatJids(readAddresses(options));
-  const known = await findChat(tx, { accountId, deviceId, jids });
-  if (known) return known;
+  return (await findChat(tx, { accountId, deviceId, jids })) ?? beginChat(tx, options);
+}
+
+/** The same for whoever has looked by address already, and found none. */
+export async function beginChat(tx: Queries, options: Opening): Promise<OpenedChat> {
+  const { accountId, deviceId } = options;
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
     const { id, created } = await resolveContact(tx, { ...options, source: 'whatsapp' });
-    const opened = await openWithContact(tx, options, { id, isNew: created });
+    // Nobody else knows of a new contact yet, so there is nothing to look up or to hold.
+    const jids = chatJids(readAddresses(options));
+    const opened = created
+      ? await insertChat(tx, options, {
+          place: { accountId, deviceId, jids },
+          contactId: id,
+          isNew: true,
+        })
+      : await openWithContact(tx, options, id);
     if (opened) return opened;
   }
   throw new ClarinError('conflict', 'the contact was changed by somebody else at the same time');
@@ -62,19 +74,25 @@ export async function openChat(tx: Queries, options: Options): Promise<OpenedCha
 /** Undefined: the contact is not there. */
 async function openWithContact(
   tx: Queries,
-  options: Options,
-  contact: { id: number; isNew: boolean },
+  options: Opening,
+  contactId: number,
 ): Promise<OpenedChat | undefined> {
-  const { accountId, deviceId, contactId } = options;
-  const own = await lockContact(tx, accountId, contact.id);
+  const { accountId, deviceId } = options;
+  const own = await lockContact(tx, accountId, contactId);
   if (!own) return undefined;
   const given = readAddresses(options);
-  const jids =
-    contactId !== undefined || isSameLine(given, own) ? chatJids(given, own) : chatJids(given);
-  const place = { accountId, deviceId, jids, anyOf: contactId };
-  const known = await findChat(tx, place);
-  if (known) return known;
-  const [jid] = jids;
+  const isAnyLine = options.contactId !== undefined;
+  const jids = isAnyLine || isSameLine(given, own) ? chatJids(given, own) : chatJids(given);
+  const place = { accountId, deviceId, jids, anyOf: isAnyLine ? contactId : undefined };
+  return (await findChat(tx, place)) ?? insertChat(tx, options, { place, contactId, isNew: false });
+}
+
+async function insertChat(
+  tx: Queries,
+  { accountId, deviceId, name }: Opening,
+  { place, contactId, isNew }: { place: Place; contactId: number; isNew: boolean },
+): Promise<OpenedChat | undefined> {
+  const [jid] = place.jids;
   if (jid === undefined) {
     throw new ClarinError('unprocessable', 'the contact has no address to write to', {
       details: { column: 'contact_id' },
@@ -83,18 +101,13 @@ async function openWithContact(
   const [row] = await explainReferences(
     tx.query(sql`
       insert into public.chats (account_id, device_id, contact_id, jid, name)
-      values (${accountId}, ${deviceId}, ${contact.id}, ${jid}, ${storableText(options.name, NAME_MAX) ?? null})
+      values (${accountId}, ${deviceId}, ${contactId}, ${jid}, ${storableText(name, NAME_MAX) ?? null})
       on conflict (account_id, device_id, jid) do nothing
       returning id`),
   );
-  // Whoever knows nothing of the lock may have been faster.
+  // Whoever holds no lock may have been faster.
   if (!row) return findChat(tx, place);
-  return {
-    id: Number(row['id']),
-    created: true,
-    contactId: contact.id,
-    isNewContact: contact.isNew,
-  };
+  return { id: Number(row['id']), created: true, contactId, isNewContact: isNew };
 }
 
 /**

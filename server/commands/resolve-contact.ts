@@ -2,6 +2,7 @@ import { ClarinError } from '../../domain/errors.ts';
 import type { Queries, TextRow } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
 import { identitiesOf, readAddresses, type Addresses, type GivenAddresses } from './addresses.ts';
+import { mergeContacts } from './merge-contacts.ts';
 import { storableText } from './storable-text.ts';
 
 type Options = GivenAddresses & {
@@ -24,6 +25,8 @@ export type Resolved = {
 type Wanted = Omit<Options, keyof GivenAddresses> & { readonly addresses: Addresses };
 type Found = {
   readonly owners: readonly number[];
+  /** Those of them of whom nothing but a LID is known. */
+  readonly lidOnly: readonly number[];
   readonly hasAll: boolean;
   readonly pushName: string | null;
 };
@@ -37,7 +40,8 @@ const ATTEMPTS_MAX = 3;
 /**
  * Finds the contact that any of the addresses resolves to, Kommo's id before the JID before the LID before the phone
  * (by its key, see phoneMatchKey), or makes one. A known contact gets the addresses that resolve to nobody yet. Two
- * first messages of one person that come at once make one contact: whoever would make it waits for the other.
+ * first messages of one person that come at once make one contact: whoever would make it waits for the other. A contact
+ * of whom only the LID was known becomes one with the contact whose number is now said to have that LID.
  *
  * One statement when everything is known, which then writes nothing; four for a new contact, five for a new address.
  * @throws ClarinError unprocessable for what is no address, `internal` without any.
@@ -46,14 +50,16 @@ export async function resolveContact(tx: Queries, options: Options): Promise<Res
   const wanted = { ...options, addresses: readAddresses(options) };
   const found = await findContact(tx, wanted);
   const [id, ...others] = found.owners;
-  if (id === undefined || !found.hasAll) return settleContact(tx, wanted, ATTEMPTS_MAX);
+  if (id === undefined || !found.hasAll || mergeOf(found)) {
+    return settleContact(tx, wanted, ATTEMPTS_MAX);
+  }
   await keepPushName(tx, wanted, { id, pushName: found.pushName });
   return { id, created: false, others };
 }
 
 async function settleContact(tx: Queries, wanted: Wanted, attempts: number): Promise<Resolved> {
   await lockAddresses(tx, wanted);
-  const found = await findContact(tx, wanted);
+  const found = await findWhole(tx, wanted);
   const [id, ...others] = found.owners;
   if (id === undefined) {
     const made = await insertContact(tx, wanted);
@@ -66,11 +72,30 @@ async function settleContact(tx: Queries, wanted: Wanted, attempts: number): Pro
   throw new ClarinError('conflict', 'the contact was changed by somebody else at the same time');
 }
 
+/** WhatsApp has said of whom a LID is, so this is the one merge that needs no person to decide it. */
+function mergeOf({ owners, lidOnly }: Found): { id: number; contactIds: number[] } | undefined {
+  const id = owners.find((owner) => !lidOnly.includes(owner));
+  if (id === undefined || lidOnly.length === 0) return undefined;
+  return { id, contactIds: [...lidOnly] };
+}
+
+async function findWhole(tx: Queries, wanted: Wanted): Promise<Found> {
+  const found = await findContact(tx, wanted);
+  const merge = mergeOf(found);
+  if (!merge) return found;
+  await mergeContacts(tx, { accountId: wanted.accountId, ...merge, sees: () => true });
+  return findContact(tx, wanted);
+}
+
 async function findContact(tx: Queries, { accountId, addresses }: Wanted): Promise<Found> {
   const identities = identitiesOf(addresses);
   if (identities.length === 0) throw new ClarinError('internal', 'a contact without an address');
   const rows = await tx.query(sql`
-    select identity.contact_id, contact.push_name
+    select identity.contact_id, contact.push_name,
+      not contact.is_group and not exists (
+        select from public.contact_identities as any_of
+        where any_of.account_id = ${accountId} and any_of.contact_id = contact.id and any_of.kind <> 'lid'
+      ) as is_lid_only
     from unnest(
       ${identities.map(({ kind }) => kind)}::text[], ${identities.map(({ value }) => value)}::text[]
     ) with ordinality as wanted (kind, value, place)
@@ -79,8 +104,12 @@ async function findContact(tx: Queries, { accountId, addresses }: Wanted): Promi
     join public.contacts as contact
       on contact.account_id = identity.account_id and contact.id = identity.contact_id
     order by wanted.place`);
+  const idsOf = (some: readonly TextRow[]): number[] => [
+    ...new Set(some.map((row) => Number(row['contact_id']))),
+  ];
   return {
-    owners: [...new Set(rows.map((row) => Number(row['contact_id'])))],
+    owners: idsOf(rows),
+    lidOnly: idsOf(rows.filter((row) => row['is_lid_only'] === 't')),
     hasAll: rows.length === identities.length,
     pushName: rows[0]?.['push_name'] ?? null,
   };
