@@ -99,7 +99,7 @@ describe('the next message', () => {
       '2026-03-11T07:00:00Z',
       '2026-03-11T07:00:00.000Z',
     ],
-  ])('%s', (_when, activeFrom, activeTo, now, expected) => {
+  ])('%s', (_when, ...[activeFrom, activeTo, now, expected]) => {
     expect(next({ activeFrom, activeTo }, {}, now)).toBe(expected);
   });
 
@@ -153,7 +153,7 @@ describe('clocks that are changed', () => {
       '2026-11-01T04:30:00Z',
       '2026-11-01T05:30:00.000Z',
     ],
-  ])('%s', (_when, activeFrom, activeTo, now, expected) => {
+  ])('%s', (_when, ...[activeFrom, activeTo, now, expected]) => {
     expect(next({ ...NEW_YORK, activeFrom, activeTo }, {}, now)).toBe(expected);
   });
 
