@@ -49,7 +49,7 @@ begin
       created_at, updated_at) on public.api_keys to clarin_replicator;
     grant select (id, account_id, device_id, mimetype, filename, size, state, created_by, created_at, updated_at)
       on public.media to clarin_replicator;
-    grant select (id, account_id, filename, size, encoding, separator, mapping, is_dry_run, state, error,
+    grant select (id, account_id, filename, size, encoding, separator, mapping, country, is_dry_run, state, error,
       processed_count, created_count, updated_count, unchanged_count, failed_count, processed_bytes, started_at,
       finished_at, created_by, created_at, updated_at) on public.imports to clarin_replicator;
     grant select on clarin.schema_migrations to clarin_replicator;

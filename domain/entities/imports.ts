@@ -15,6 +15,8 @@ export const imports = defineEntity({
     encoding: text({ values: ['utf-8', 'windows-1252'] }),
     separator: text({ values: [',', ';', '\t'] }),
     mapping: json(),
+    /** ISO 3166 in capitals: how phones without a country code are read. Absent: as the account's. */
+    country: text({ nullable: true, max: 2 }),
     is_dry_run: boolean(),
     state: text({ values: IMPORT_STATES }),
     error: text({ nullable: true, max: 500 }),

@@ -23,11 +23,18 @@ export type Upload = {
   readonly contentType: string;
   /** Fields that came before the file; browsers send them in the order of the form. */
   readonly fields: Readonly<Record<string, string>>;
+  /** Call when the file was read. @throws ClarinError invalid_request: a field behind it would not have been heeded. */
+  end(): Promise<void>;
 };
 
 /** Bodies of type multipart/form-data, on the routes that ask for one. Every other route refuses them. */
 export async function registerMultipart(app: App): Promise<void> {
   await app.register(multipart, { limits: LIMITS, throwFileSizeLimit: false });
+  // What is left of a form that was refused half-way stands before the connection's next request: it is read away.
+  app.addHook('onResponse', (request, _reply, done) => {
+    if (request.isMultipart() && !request.raw.readableEnded) request.raw.unpipe().resume();
+    done();
+  });
 }
 
 /**
@@ -36,10 +43,16 @@ export async function registerMultipart(app: App): Promise<void> {
  */
 export async function readUpload(request: Request, bytesMax: number): Promise<Upload> {
   if (!request.isMultipart()) throw notAForm('the body is no multipart/form-data');
+  if (Number(request.headers['content-length'] ?? 0) > bytesMax + FORM_BYTES) {
+    const details = { bytes_max: bytesMax };
+    throw new ClarinError('too_large', `a file may have ${bytesMax} bytes`, { details });
+  }
   const fields: Record<string, string> = {};
   try {
     // One byte more than is allowed, so that whoever stores it sees that it is too large.
-    for await (const part of request.parts({ limits: { ...LIMITS, fileSize: bytesMax + 1 } })) {
+    const parts = request.parts({ limits: { ...LIMITS, fileSize: bytesMax + 1 } });
+    for (let next = await parts.next(); next.done !== true; next = await parts.next()) {
+      const part = next.value;
       if (part.type === 'file') {
         if (part.fieldname !== 'file') {
           part.file.destroy();
@@ -47,7 +60,8 @@ export async function readUpload(request: Request, bytesMax: number): Promise<Up
             `the file is called "${part.fieldname.slice(0, 50)}" and should be "file"`,
           );
         }
-        return { file: part.file, filename: part.filename, contentType: part.mimetype, fields };
+        const { file, filename, mimetype } = part;
+        return { file, filename, contentType: mimetype, fields, end: () => assertOver(parts) };
       }
       if (part.fieldnameTruncated || part.valueTruncated) throw notAForm('a field is too long');
       if (part.fieldname in fields) throw notAForm(`the field "${part.fieldname}" comes twice`);
@@ -58,6 +72,13 @@ export async function readUpload(request: Request, bytesMax: number): Promise<Up
     throw notAForm('the form cannot be read', error);
   }
   throw notAForm('the form has no file');
+}
+
+async function assertOver(parts: AsyncIterator<unknown>): Promise<void> {
+  const next = await parts.next().catch((error: unknown) => {
+    throw notAForm('the form cannot be read', error);
+  });
+  if (next.done !== true) throw notAForm('comes last in the form, behind its fields');
 }
 
 /** Reads an upload's file; a form that ends in the middle of it is the caller's fault, and said so. */
