@@ -47,7 +47,7 @@ describe('a connection to Kommo', () => {
     expect(answer.body.data).toMatchObject({ status: 'connected', full_sync_state: 'none' });
     expect(answer.body.data.token_expires_at).toBe('2030-01-01T00:00:00.000000Z');
     const stored = await api.owner.query(sql`
-      select convert_from(access_token || refresh_token, 'latin1') as bytes
+      select encode(access_token || refresh_token, 'escape') as bytes
       from private.kommo_tokens where connection_id = ${id}`);
     expect(stored[0]?.['bytes']).not.toContain('token');
   });
