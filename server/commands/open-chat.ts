@@ -6,7 +6,7 @@ import { explainReferences } from './refusals.ts';
 import { resolveContact } from './resolve-contact.ts';
 import { storableText } from './storable-text.ts';
 
-export type Opening = Pick<GivenAddresses, 'jid' | 'lid' | 'phone'> & {
+type Opening = Pick<GivenAddresses, 'jid' | 'lid' | 'phone'> & {
   readonly accountId: number;
   readonly deviceId: number;
   /** Instead of an address: somebody who is known, by the address that is theirs. */
@@ -23,7 +23,7 @@ type Place = Pick<Opening, 'accountId' | 'deviceId'> & {
   readonly anyOf?: number | undefined;
 };
 
-export type OpenedChat = {
+type OpenedChat = {
   readonly id: number;
   readonly created: boolean;
   readonly contactId: number;

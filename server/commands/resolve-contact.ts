@@ -15,7 +15,7 @@ type Options = GivenAddresses & {
   readonly source: string;
 };
 
-export type Resolved = {
+type Resolved = {
   readonly id: number;
   readonly created: boolean;
   /** Other contacts that some of the addresses resolve to: the same person twice, to be merged by whoever may. */
