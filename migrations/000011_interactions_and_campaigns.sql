@@ -129,6 +129,7 @@ create index campaigns_media_id on public.campaigns (account_id, media_id) where
 create index campaigns_created_by on public.campaigns (created_by) where created_by is not null;
 -- What a worker looks for.
 create index campaigns_due on public.campaigns (next_at) where status in ('scheduled', 'running');
+create index campaigns_cancelled on public.campaigns (id) where status = 'cancelled' and pending_count > 0;
 select clarin.guard_table('public.campaigns', '{device_id}');
 
 -- Whoever settles the last recipient, its campaign is done; and one that runs and is given another goes on.

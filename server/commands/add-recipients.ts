@@ -26,10 +26,12 @@ export type AddedRecipients = {
   readonly added: number;
   /** In it before; they stay as they were. */
   readonly already: number;
+  /** Found by the filter and not added yet: asking again adds more of them. */
+  readonly left: number;
   readonly skipped: Readonly<Record<ContactRefusal | 'not_found', number>>;
 };
 
-/** Contacts that one request may name. A filter may find more. */
+/** Contacts that one request may name, and adds. A filter may find more. */
 export const RECIPIENTS_MAX = 10_000;
 
 /** States in which somebody can still be added. */
@@ -49,19 +51,30 @@ export async function addRecipients(
   const [row] = await tx.query(sql`
     with wanted as materialized (${wantedStatement(options)}),
     known as materialized (
-      select contact.id, wanted.variables, ${CONTACT_REFUSAL} as refusal
+      select contact.id, wanted.variables, ${CONTACT_REFUSAL} as refusal, exists (
+        select from public.campaign_recipients as recipient
+        where recipient.account_id = ${accountId} and recipient.campaign_id = ${id}
+          and recipient.contact_id = contact.id
+      ) as is_in
       from wanted
       join public.contacts as contact on contact.account_id = ${accountId} and contact.id = wanted.contact_id
+    ),
+    taken as materialized (
+      select contact.id, known.variables
+      from known
+      join public.contacts as contact on contact.account_id = ${accountId} and contact.id = known.id
+      where known.refusal is null and not known.is_in
       order by contact.id
+      limit ${RECIPIENTS_MAX}
       for key share of contact
     ),
     added as (
       insert into public.campaign_recipients (account_id, campaign_id, contact_id, variables)
-      select campaign.account_id, campaign.id, known.id, known.variables
-      from known
+      select campaign.account_id, campaign.id, taken.id, taken.variables
+      from taken
       join public.campaigns as campaign on ${campaign}
-      where known.refusal is null and campaign.status = any(${[...OPEN]}::text[])
-      order by known.id
+      where campaign.status = any(${[...OPEN]}::text[])
+      order by taken.id
       on conflict (account_id, campaign_id, contact_id) do nothing
       returning id
     )
@@ -69,6 +82,7 @@ export async function addRecipients(
       count(*) filter (where refusal = 'group') as group,
       count(*) filter (where refusal = 'do_not_contact') as do_not_contact,
       count(*) filter (where refusal = 'no_address') as no_address,
+      count(*) filter (where refusal is null and is_in) as already,
       count(*) filter (where refusal is null) as reachable,
       (select count(*) from added) as added
     from known`);
@@ -83,7 +97,8 @@ export async function addRecipients(
   const count = (name: string): number => Number(row?.[name] ?? 0);
   return {
     added: count('added'),
-    already: count('reachable') - count('added'),
+    already: count('already'),
+    left: count('reachable') - count('already') - count('added'),
     skipped: {
       group: count('group'),
       do_not_contact: count('do_not_contact'),

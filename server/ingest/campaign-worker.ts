@@ -4,6 +4,7 @@ import type { Metrics } from '../../platform/metrics.ts';
 import type { Database } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
 import { claimRecipients, isDue, type ClaimOutcome } from '../commands/claim-recipients.ts';
+import { skipCancelled } from '../commands/skip-cancelled.ts';
 
 /** Between two looks. Delays are of seconds: this is what they are rounded up by. */
 const ROUND_MS = 1_000;
@@ -29,7 +30,10 @@ type Due = { readonly accountId: number; readonly campaignId: number };
 export function startCampaigns(means: Means): Running {
   return startRounds({
     everyMs: ROUND_MS,
-    round: (signal) => claimDue(means, signal),
+    round: async (signal) => {
+      await claimDue(means, signal);
+      await sweepCancelled(means, signal);
+    },
     onError: (error) => means.log.warn({ error }, 'claiming for campaigns failed'),
   });
 }
@@ -51,6 +55,35 @@ export async function claimDue(means: Means, signal?: AbortSignal): Promise<numb
     if (!hasMoved) break;
   }
   return claimed;
+}
+
+/** Cancelled campaigns of one look: each has one batch of its recipients left out. */
+const CANCELLED_MAX = 20;
+
+/** Leaves out who still waits for campaigns that were cancelled; gives how many. @throws ClarinError when Postgres is away. */
+export async function sweepCancelled(
+  { database }: Pick<Means, 'database'>,
+  signal?: AbortSignal,
+): Promise<number> {
+  const rows = await database.query(
+    sql`
+      select account_id, id
+      from public.campaigns
+      where status = 'cancelled' and pending_count > 0
+      order by id
+      limit ${CANCELLED_MAX}`,
+    { signal },
+  );
+  let skipped = 0;
+  for (const row of rows) {
+    const campaign = { accountId: Number(row['account_id']), id: Number(row['id']) };
+    const { value } = await database.transaction((tx) => skipCancelled(tx, campaign), {
+      origin: { source: 'system' },
+      signal,
+    });
+    skipped += value;
+  }
+  return skipped;
 }
 
 async function findDue({ database, now }: Means, signal?: AbortSignal): Promise<Due[]> {

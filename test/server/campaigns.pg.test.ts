@@ -139,9 +139,9 @@ describe('recipients', () => {
     );
     expect(inserts).toHaveLength(1);
     const skipped = { group: 1, do_not_contact: 1, no_address: 1, not_found: 1 };
-    expect(first.body.data).toEqual({ added: 4, already: 0, skipped });
+    expect(first.body.data).toEqual({ added: 4, already: 0, left: 0, skipped });
     const again = await addTo(id, { contact_ids });
-    expect(again.body.data).toEqual({ added: 0, already: 4, skipped });
+    expect(again.body.data).toEqual({ added: 0, already: 4, left: 0, skipped });
     expect(await world.read(id)).toMatchObject({ total_count: 4, pending_count: 4 });
   });
 

@@ -46,7 +46,9 @@ export function registerCampaignRoutes(app: App, context: Context): void {
   registerStep(app, context, {
     verb: 'cancel',
     summary: 'End a campaign: whoever still waits is skipped',
-    description: 'Up to five messages that are in the outbox already are still sent.',
+    description:
+      'Up to five messages that are in the outbox already are still sent. Of very many recipients the last are skipped ' +
+      'moments later.',
     step: (tx, one) => cancelCampaign(tx, { ...one, now: context.now() }),
   });
   registerRecipientRoutes(app, context);

@@ -72,6 +72,7 @@ function wantedOf(body: z.output<typeof wanted>): Wanted {
 const added = z.object({
   added: z.int(),
   already: z.int().describe('In it before; they stay as they were.'),
+  left: z.int().describe('Found by the filter, beyond what one request adds: repeat it.'),
   skipped: z.object({
     group: z.int(),
     do_not_contact: z.int(),
@@ -95,8 +96,9 @@ function registerAdd(app: App, context: Context): void {
       config,
       schema: {
         tags,
-        summary: 'Add contacts: up to 10,000 by name, with variables or without, or all with a tag',
-        description: 'Needs the permission contacts too. Repeating it adds nobody twice.',
+        summary: 'Add contacts, up to 10,000 at a time: named ones, or those with a tag',
+        description:
+          'Needs the permission contacts too. Repeating it adds nobody twice, and goes on where `left` is not 0.',
         params: idParams,
         body: wanted,
         headers: writeHeaders,

@@ -1,7 +1,11 @@
 import { beforeAll, expect, test } from 'vitest';
 import { createLog } from '../../../platform/log.ts';
 import { sql } from '../../../platform/sql.ts';
-import { claimDue, startCampaigns } from '../../../server/ingest/campaign-worker.ts';
+import {
+  claimDue,
+  startCampaigns,
+  sweepCancelled,
+} from '../../../server/ingest/campaign-worker.ts';
 import { eventually } from '../../support/eventually.ts';
 import { HOUR, startClaimWorld, type ClaimWorld } from '../commands/claim-world.ts';
 
@@ -101,11 +105,31 @@ test('an account that is not active is left alone', async () => {
   expect(await world.read(id)).toMatchObject({ claimed_count: 1 });
 });
 
+test('whoever waits for a cancelled campaign is left out, also who came while it was cancelled', async () => {
+  const id = await world.running(3, HOUR);
+  expect(await sweepCancelled(means())).toBe(0);
+  await world.api.owner.query(
+    sql`update public.campaigns set status = 'cancelled' where id = ${id}`,
+  );
+  expect(await sweepCancelled(means())).toBe(3);
+  expect(await world.read(id)).toMatchObject({ pending_count: 0, skipped_count: 3 });
+  expect(await sweepCancelled(means())).toBe(0);
+});
+
 test('runs by itself until it is stopped', async () => {
   const id = await world.running(1, HOUR);
   const running = startCampaigns(means());
   await eventually(async () => expect(await world.read(id)).toMatchObject({ claimed_count: 1 }), {
     says: 'the message is claimed',
   });
+  const cancelled = await world.draft();
+  await world.add(cancelled, await world.people(2));
+  await world.api.owner.query(
+    sql`update public.campaigns set status = 'cancelled' where id = ${cancelled}`,
+  );
+  await eventually(
+    async () => expect(await world.read(cancelled)).toMatchObject({ skipped_count: 2 }),
+    { says: 'its recipients are left out' },
+  );
   await running.stop();
 });
