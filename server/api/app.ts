@@ -13,6 +13,7 @@ import { registerAuth } from './plugins/auth.ts';
 import { registerDeadline, UPLOAD_MS_MAX } from './plugins/deadline.ts';
 import { refuseUnreadable, registerErrors } from './plugins/errors.ts';
 import { registerHeaders } from './plugins/headers.ts';
+import { registerJsonBody } from './plugins/json-body.ts';
 import { registerMetrics } from './plugins/metrics.ts';
 import { registerMultipart } from './plugins/multipart.ts';
 import { registerOpenApi } from './plugins/openapi.ts';
@@ -83,6 +84,7 @@ export async function buildApp({ redis, now, ...options }: AppOptions): Promise<
   await registerAuth(app, context);
   await registerRateLimit(app, context);
   registerErrors(app);
+  registerJsonBody(app);
   await registerOpenApi(app);
   await registerMultipart(app);
   registerStrict(app);
@@ -138,16 +140,6 @@ function createServer(context: Context): App {
   }).withTypeProvider<ZodTypeProvider>();
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
-  const parseJson = app.getDefaultJsonParser('error', 'error');
-  app.addContentTypeParser<string>(
-    'application/json',
-    { parseAs: 'string' },
-    (request, body, done) => {
-      // Clients that always name a content type send some requests without a body all the same.
-      if (body === '') done(null, undefined);
-      else void parseJson(request, body, done);
-    },
-  );
   return app;
 }
 
