@@ -55,6 +55,14 @@ export function join(
   return { [FRAGMENT]: true, strings, values: parts };
 }
 
+/** The same fragment in one piece, for what stands in many statements. @throws Error when there are values in it. */
+export function flatten(fragment: Sql): Sql {
+  const { text, values } = compile(fragment);
+  if (values.length > 0)
+    throw new Error('a fragment with values differs from statement to statement');
+  return raw(text);
+}
+
 /** Flattens fragments and numbers the parameters. */
 export function compile(statement: Sql): Statement {
   let text = '';

@@ -12,7 +12,12 @@ import { ENDINGS, FIRST_NAMES, MIDDLES, OPENINGS } from './words.ts';
  * proof.ts compares the outcome.
  */
 export async function loadConversations(db: Queries, options: LoadOptions): Promise<void> {
-  await withoutIndexes(db, ['chats'], () => loadChats(db, options));
+  await withoutIndexes(db, ['chats'], () => loadBoth(db, options));
+  await linkRest(db, options);
+}
+
+async function loadBoth(db: Queries, options: LoadOptions): Promise<void> {
+  await loadChats(db, options);
   await db.query(sql`
     create temporary table bench_chats as
     select account_id, id, device_id, contact_id, jid, created_at,
@@ -24,7 +29,6 @@ export async function loadConversations(db: Queries, options: LoadOptions): Prom
     withoutIndexes(db, ['messages'], () => loadMessages(db, options)),
   );
   await recountChats(db);
-  await linkRest(db, options);
 }
 
 /** But for `derive`. Half of the time would go into looking up the keys that the rows were joined by a moment before. */

@@ -20,7 +20,8 @@ import {
   type Complain,
   type RawQuery,
 } from './list-query.ts';
-import { ascOrDesc, nextCursor } from './list.ts';
+import { ascOrDesc } from './keyset-order.ts';
+import { nextCursor } from './list.ts';
 import { selectColumns } from './scope.ts';
 
 /** A validated board query. `pipelineId` undefined: the default pipeline. */

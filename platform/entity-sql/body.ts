@@ -12,11 +12,39 @@ export type BodyWriter = (row: TextRow) => string;
 
 type EmbedWriter = (text: string | null | undefined) => string;
 
+type Compiled = {
+  /** Those that a column of the entity or of its embeds needs. */
+  readonly permissions: readonly Permission[];
+  /** By which of these the reader has. */
+  readonly writers: Map<string, BodyWriter>;
+};
+
+const compiled = new WeakMap<Entity, Compiled>();
+
 /**
- * Compiles the writer of `{...row,"stage":{...},"tags":[...]}` from a row of the statements in this folder. Row and
- * embeds go through the feed's own row writer, so that the row part is byte for byte the feed's row.
+ * The writer of `{...row,"stage":{...},"tags":[...]}` from a row of the statements in this folder. Row and
+ * embeds go through the feed's own row writer, so that the row part is byte for byte the feed's row. Compiled once for
+ * all readers who see the same columns.
  */
 export function compileBodyWriter(entity: Entity, sees: Sees = () => true): BodyWriter {
+  const known = compiled.get(entity) ?? { permissions: permissionsOf(entity), writers: new Map() };
+  compiled.set(entity, known);
+  const seen = known.permissions.filter((permission) => sees(permission));
+  const key = seen.join(' ');
+  const writer = known.writers.get(key) ?? compile(entity, (wanted) => seen.includes(wanted));
+  known.writers.set(key, writer);
+  return writer;
+}
+
+function permissionsOf(entity: Entity): Permission[] {
+  const shown = [entity, ...Object.values(entity.embeds).map(({ table }) => mustFindEntity(table))];
+  const needed = shown.flatMap(({ columns }) =>
+    Object.values(columns).map(({ permission }) => permission),
+  );
+  return [...new Set(needed)].filter((permission) => permission !== undefined);
+}
+
+function compile(entity: Entity, sees: Sees): BodyWriter {
   const columns = visibleColumns(entity, publishedColumns(entity), sees);
   const writeRow = compileRowWriter(entity, columns);
   const embeds = Object.entries(entity.embeds).map(([name, embed]) => ({

@@ -11,14 +11,37 @@ type Restriction = {
 /** Everything a list asks of the row `alias`, the account first. */
 export function conditionsOf(entity: Entity, alias: string, reach: Reach, query: Restriction): Sql {
   const { accountId } = reach;
-  const conditions = [inReach(entity, alias, reach)];
-  for (const [name, filter] of Object.entries(entity.list?.filters ?? {})) {
-    const value = query.filters[name];
-    if (value) conditions.push(filterCondition({ entity, alias, accountId, filter, value }));
-  }
+  const conditions = [ownConditions(entity, alias, reach, query)];
+  for (const { filter, value } of linkedFilters(entity, query))
+    conditions.push(linkedCondition({ entity, alias, accountId, filter, value }));
   if (query.search !== undefined)
     conditions.push(searchCondition(entity, alias, accountId, query.search));
   return join(conditions, ' and ');
+}
+
+/** What it asks of the row's own columns but their texts: everything that is no search and no link. */
+export function ownConditions(
+  entity: Entity,
+  alias: string,
+  reach: Reach,
+  query: Restriction,
+): Sql {
+  const { accountId } = reach;
+  const conditions = [inReach(entity, alias, reach)];
+  for (const [name, filter] of Object.entries(entity.list?.filters ?? {})) {
+    const value = query.filters[name];
+    if (value && filter.kind !== 'linked')
+      conditions.push(filterCondition({ entity, alias, accountId, filter, value }));
+  }
+  return join(conditions, ' and ');
+}
+
+/** The filters by link that are set. */
+export function linkedFilters(entity: Entity, query: Restriction) {
+  return Object.entries(entity.list?.filters ?? {}).flatMap(([name, filter]) => {
+    const value = query.filters[name];
+    return value && filter.kind === 'linked' ? [{ filter, value }] : [];
+  });
 }
 
 type Place = {
@@ -78,14 +101,7 @@ function linkedCondition({ entity, alias, accountId, filter, value }: Place): Sq
  * from one query per table, each with its own index: an `or` over two tables would read every row of the account.
  */
 function searchCondition(entity: Entity, alias: string, accountId: number, search: string): Sql {
-  const paths = entity.list?.search ?? [];
-  const own = paths.filter((path) => !path.includes('.'));
-  const embeds = new Map<string, string[]>();
-  for (const path of paths) {
-    const [embed, name] = path.split('.');
-    if (embed !== undefined && name !== undefined)
-      embeds.set(embed, [...(embeds.get(embed) ?? []), name]);
-  }
+  const { own, embeds } = searchedColumns(entity);
   if (embeds.size === 0) return matches(alias, own, search);
   const sources: Sql[] = [];
   if (own.length > 0) {
@@ -107,7 +123,23 @@ function searchCondition(entity: Entity, alias: string, accountId: number, searc
   return sql`${column(alias, 'id')} in (${join(sources, ' union all ')})`;
 }
 
-function matches(alias: string, columns: readonly string[], search: string): Sql {
+/** Columns a search looks into: the row's own, and those of its embeds by their names. */
+export function searchedColumns(entity: Entity): {
+  readonly own: readonly string[];
+  readonly embeds: ReadonlyMap<string, readonly string[]>;
+} {
+  const paths = entity.list?.search ?? [];
+  const embeds = new Map<string, string[]>();
+  for (const path of paths) {
+    const [embed, name] = path.split('.');
+    if (embed !== undefined && name !== undefined)
+      embeds.set(embed, [...(embeds.get(embed) ?? []), name]);
+  }
+  return { own: paths.filter((path) => !path.includes('.')), embeds };
+}
+
+/** That one of the columns holds the text. */
+export function matches(alias: string, columns: readonly string[], search: string): Sql {
   return sql`(${join(
     columns.map((name) => sql`${column(alias, name)} ilike ${patternFor(name, search)}`),
     ' or ',

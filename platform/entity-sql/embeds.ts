@@ -1,6 +1,6 @@
 import type { Embed, Entity } from '../../domain/entity.ts';
 import { column, ident, join, sql, type Sql } from '../sql.ts';
-import { tableOf } from './scope.ts';
+import { oncePerEntity, tableOf } from './scope.ts';
 
 /** Name of an embed in a result: no column can have it. */
 export function embedAlias(name: string): string {
@@ -8,24 +8,24 @@ export function embedAlias(name: string): string {
 }
 
 /** `, "embed.stage"."json" as "embed.stage"` for every embed; nothing for none. */
-export function selectEmbeds(entity: Entity): Sql {
+export const selectEmbeds = oncePerEntity((entity: Entity): Sql => {
   const parts = Object.keys(entity.embeds).map(
     (name) => sql`, ${column(embedAlias(name), 'json')} as ${ident(embedAlias(name))}`,
   );
   return join(parts, ' ');
-}
+});
 
 /**
  * Lateral joins that bring each embed of the row `alias` as one JSON array of texts (`one`) or an array of them.
  * They stand after the page of ids is chosen, so that they cost what is shown and not what was searched.
  */
-export function joinEmbeds(entity: Entity, alias: string): Sql {
+export const joinEmbeds = oncePerEntity((entity: Entity, alias: string): Sql => {
   const parts = Object.entries(entity.embeds).map(
     ([name, embed]) =>
       sql`left join lateral (${embedJson(embed, alias)}) as ${ident(embedAlias(name))} on true`,
   );
   return join(parts, ' ');
-}
+});
 
 function embedJson(embed: Embed, alias: string): Sql {
   const shown = 'shown';

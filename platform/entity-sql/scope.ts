@@ -1,5 +1,5 @@
 import { publishedColumns, type Entity } from '../../domain/entity.ts';
-import { column, ident, join, sql, type Sql } from '../sql.ts';
+import { column, flatten, ident, join, sql, type Sql } from '../sql.ts';
 
 /** `"public"."leads"`: never resolved by a search path. */
 export function tableOf(table: string): Sql {
@@ -42,9 +42,22 @@ function inAccount(entity: Entity, alias: string, accountId: number): Sql {
   }
 }
 
-/** The published columns as Postgres prints them; the driver parses nothing. */
-export function selectColumns(entity: Entity, alias: string): Sql {
-  return join(
-    publishedColumns(entity).map((name) => sql`${column(alias, name)} as ${ident(name)}`),
-  );
+/** A fragment that follows from an entity and an alias alone is put together once: it is most of a statement's text. */
+export function oncePerEntity<A extends string[]>(
+  make: (entity: Entity, ...aliases: A) => Sql,
+): (entity: Entity, ...aliases: A) => Sql {
+  const made = new WeakMap<Entity, Map<string, Sql>>();
+  return (entity, ...aliases) => {
+    const known = made.get(entity) ?? new Map<string, Sql>();
+    made.set(entity, known);
+    const key = aliases.join(' ');
+    const fragment = known.get(key) ?? flatten(make(entity, ...aliases));
+    known.set(key, fragment);
+    return fragment;
+  };
 }
+
+/** The published columns as Postgres prints them; the driver parses nothing. */
+export const selectColumns = oncePerEntity((entity: Entity, alias: string): Sql =>
+  join(publishedColumns(entity).map((name) => sql`${column(alias, name)} as ${ident(name)}`)),
+);

@@ -53,6 +53,10 @@ export function listOf(row: z.ZodType): z.ZodObject {
   return z.object({
     data: z.array(row),
     total: z.int(),
+    total_is_capped: z
+      .literal(true)
+      .optional()
+      .describe('Counting stopped at `total`: there are at least as many.'),
     page: z.int().optional().describe('Absent when reading by cursor.'),
     limit: z.int(),
     next_cursor: z.string().optional().describe('Absent on the last page.'),
