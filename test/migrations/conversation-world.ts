@@ -1,5 +1,6 @@
 import type { TextRow } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
+import { eventually } from '../support/services.ts';
 import { openWorld, type World } from './plain-sql-world.ts';
 
 /** Columns of a message as plain SQL writes them; the rest has defaults. */
@@ -24,6 +25,8 @@ export type ConversationWorld = World & {
   chat(id: number): Promise<TextRow>;
   message(id: number): Promise<TextRow>;
   setStatus(id: number, status: string): Promise<void>;
+  /** Ends as soon as one session of this database waits for a lock of another. */
+  untilOneWaits(): Promise<unknown>;
   /** Changes of rows that some work puts into the write-ahead log, as `messages: INSERT`, but for the audit's. */
   logged(work: () => Promise<unknown>): Promise<string[]>;
 };
@@ -89,6 +92,16 @@ export async function openConversationWorld(): Promise<ConversationWorld> {
     setStatus: async (id, status) => {
       await db.query(sql`update public.messages set status = ${status} where id = ${id}`);
     },
+    untilOneWaits: () =>
+      eventually(
+        async () => {
+          const { n } = await world.one(sql`
+            select count(*) as n from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock'`);
+          return n === '1';
+        },
+        { says: 'one waits for the other' },
+      ),
     logged: async (work) => {
       if (!hasSlot) {
         await db.query(sql`select pg_create_logical_replication_slot(${slot}, 'test_decoding')`);

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sql } from '../../platform/sql.ts';
-import { eventually } from '../support/services.ts';
 import { at, openConversationWorld, type ConversationWorld } from './conversation-world.ts';
 
 let world: ConversationWorld;
@@ -205,15 +204,7 @@ describe('two who write into one chat at once', () => {
     await world.db.transaction(async (tx) => {
       await tx.query(insert('09:10'));
       second = world.db.query(insert('09:00'));
-      await eventually(
-        async () => {
-          const waiting = await world.one(sql`
-            select count(*) as n from pg_stat_activity
-            where datname = current_database() and wait_event_type = 'Lock'`);
-          return waiting['n'] === '1';
-        },
-        { says: 'the second waits for the first' },
-      );
+      await world.untilOneWaits();
     });
     await second;
     expect(await world.chat(chat)).toMatchObject({ last_message: '09:10', unread_count: '2' });

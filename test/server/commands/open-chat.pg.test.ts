@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sql } from '../../../platform/sql.ts';
-import { eventually } from '../../support/services.ts';
 import { markChatRead } from '../../../server/commands/mark-chat-read.ts';
 import { openChat } from '../../../server/commands/open-chat.ts';
 import { at } from '../../migrations/conversation-world.ts';
@@ -162,15 +161,7 @@ describe('a chat that is opened', () => {
     await world.run(async (tx) => {
       await tx.query(sql`select id from public.contacts where id = ${loser} for update`);
       opening = open({ phone });
-      await eventually(
-        async () => {
-          const { n } = await world.one(sql`
-            select count(*) as n from pg_stat_activity
-            where datname = current_database() and wait_event_type = 'Lock'`);
-          return n === '1';
-        },
-        { says: 'the other waits' },
-      );
+      await world.untilOneWaits();
       await tx.query(
         sql`update public.contact_identities set contact_id = ${winner} where contact_id = ${loser}`,
       );

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sql } from '../../../platform/sql.ts';
 import { openChat } from '../../../server/commands/open-chat.ts';
+import { receiveMessage } from '../../../server/commands/receive-message.ts';
 import { openCommandWorld, type CommandWorld } from './command-world.ts';
 
 let world: CommandWorld;
@@ -49,6 +50,24 @@ describe('a person', () => {
     expect(await contactOf(first.contactId)).toMatchObject({ lid, jid, phone });
     const third = await world.receive({ jid });
     expect(third.chatId).toBe(first.chatId);
+  });
+
+  it('who writes for the first time by two devices at once is one lead', async () => {
+    const { jid } = world.newNumber();
+    const { accountId } = world;
+    const [one = 0, two = 0] = world.ours.deviceIds;
+    for (const deviceId of [one, two])
+      await world.run((tx) => openChat(tx, { accountId, deviceId, jid }));
+    let second: ReturnType<CommandWorld['receive']> | undefined;
+    const first = await world.run(async (tx) => {
+      const received = await receiveMessage(tx, world.options({ jid, deviceId: one }));
+      second = world.receive({ jid, deviceId: two });
+      await world.untilOneWaits();
+      return received;
+    });
+    expect(first.leadId).toBeDefined();
+    expect(await second).toMatchObject({ contactId: first.contactId, leadId: undefined });
+    expect(await world.leadsOf(first.contactId)).toHaveLength(1);
   });
 
   it('who is two contacts becomes one when the LID of one is said to be the number of the other', async () => {

@@ -122,6 +122,22 @@ describe('a contact', () => {
     });
   });
 
+  it('is waited for by whoever would make it too, though nothing but its number is known', async () => {
+    const { phone } = world.newNumber();
+    let second: ReturnType<typeof resolve> | undefined;
+    const first = await world.run(async (tx) => {
+      const made = await resolveContact(tx, {
+        accountId: world.accountId,
+        source: 'import',
+        phone,
+      });
+      second = resolve({ phone });
+      await world.untilOneWaits();
+      return made;
+    });
+    expect(await second).toEqual({ id: first.id, created: false, others: [] });
+  });
+
   it('is made once when somebody who knows no lock inserts it at the same time', async () => {
     const { jid } = world.newNumber();
     let resolving: ReturnType<typeof resolve> | undefined;
@@ -131,6 +147,7 @@ describe('a contact', () => {
         tx,
       );
       resolving = resolve({ jid });
+      await world.untilOneWaits();
       return made;
     });
     expect(await resolving).toMatchObject({ id: Number(id), created: false });
