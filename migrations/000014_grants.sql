@@ -16,14 +16,16 @@ begin
   end if;
   if to_regrole('clarin_ingest') is not null then
     grant usage on schema public, clarin, private to clarin_ingest;
-    grant select on public.accounts, public.memberships, public.roles to clarin_ingest;
+    -- A file that is shown as a quick reply outlives its message.
+    grant select on public.accounts, public.memberships, public.roles, public.quick_replies to clarin_ingest;
     grant select, insert, update, delete on
       public.pipelines, public.pipeline_stages, public.contacts, public.leads, public.tags,
       public.lead_tags, public.contact_tags, public.chat_tags, public.contact_identities,
       public.contact_device_names, public.chats, public.messages, public.message_reactions, public.poll_votes,
       public.media, public.device_pairings, public.campaign_recipients, public.import_errors,
       public.kommo_pipelines to clarin_ingest;
-    grant select, update on
+    -- Interactions move with a contact that is merged.
+    grant select, update on public.interactions,
       public.devices, public.campaigns, public.imports, public.kommo_connections to clarin_ingest;
     -- Purging.
     grant select, delete on public.sessions, private.refresh_tokens, private.idempotency_keys to clarin_ingest;

@@ -9,7 +9,7 @@ import {
 type ReceiveOptions = Parameters<typeof receiveMessage>[1];
 export type Delivered = Partial<ReceiveOptions> & Pick<ReceiveOptions, 'jid'>;
 
-/** A conversation world whose commands run as those of a worker: one transaction each. */
+/** A conversation world whose commands run as those of a worker: one transaction each, and no more rights than that. */
 export type CommandWorld = ConversationWorld & {
   readonly accountId: number;
   readonly deviceId: number;
@@ -33,7 +33,12 @@ export async function openCommandWorld(): Promise<CommandWorld> {
   let stanzas = 0;
   let numbers = 0;
   const run = async <T>(command: (tx: Queries) => Promise<T>): Promise<T> =>
-    (await world.db.transaction(command)).value;
+    (
+      await world.db.transaction(async (tx) => {
+        await tx.query(sql`set local role clarin_ingest`);
+        return command(tx);
+      })
+    ).value;
   const options = (delivered: Delivered): ReceiveOptions => ({
     accountId,
     deviceId,

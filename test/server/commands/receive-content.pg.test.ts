@@ -155,6 +155,16 @@ describe('what is done to a message', () => {
   });
 });
 
+describe('a message that is taken back', () => {
+  it('takes its file along', async () => {
+    const file = { mimetype: 'image/png', size: 3 };
+    const { id, mediaId } = await receive({ kind: 'image', file }, 'TAKEN');
+    await receive({ kind: 'revoke', target: 'TAKEN' });
+    expect(await stored(id)).toMatchObject({ media: null, media_id: null });
+    expect(await world.all(sql`select id from public.media where id = ${mediaId}`)).toEqual([]);
+  });
+});
+
 describe('a message that could not be read', () => {
   it('becomes what it is when it comes again, once', async () => {
     const first = await receive({ kind: 'unknown' }, 'P1');
