@@ -51,7 +51,7 @@ const ROLES: Readonly<Record<string, Role>> = {
     const { startApi } = await import('../server/api/main.ts');
     return startApi;
   }),
-  ingest: serve('work without a caller: purging', 'ingest', DATABASE_AND_FILES, async () => {
+  ingest: serve('work without a caller: CSV imports, campaigns, removing files, purging', 'ingest', DATABASE_AND_FILES, async () => {
     const { startIngest } = await import('../server/ingest/main.ts');
     return startIngest;
   }),
