@@ -51,10 +51,15 @@ const ROLES: Readonly<Record<string, Role>> = {
     const { startApi } = await import('../server/api/main.ts');
     return startApi;
   }),
-  ingest: serve('work without a caller: CSV imports, campaigns, removing files, purging', 'ingest', DATABASE_AND_FILES, async () => {
-    const { startIngest } = await import('../server/ingest/main.ts');
-    return startIngest;
-  }),
+  ingest: serve(
+    'work without a caller: CSV imports, campaigns, removing files, purging',
+    'ingest',
+    DATABASE_AND_FILES,
+    async () => {
+      const { startIngest } = await import('../server/ingest/main.ts');
+      return startIngest;
+    },
+  ),
   replicator: serve('WAL to cache and feed', 'replicator', SERVICES_ONLY, async () => {
     const { startReplicator } = await import('../replicator/main.ts');
     return startReplicator;
