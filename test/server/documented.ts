@@ -25,15 +25,19 @@ export type Operation = {
   readonly path: string;
   /** Names of the parameters in the query string. */
   readonly query: readonly string[];
+  /** Those of them that it cannot be asked without. */
+  readonly required: readonly string[];
   /** Each shape its JSON body may have, with an example of it; none: it takes no JSON. */
   readonly bodies: readonly { readonly schema: Schema; readonly example: unknown }[];
   /** Its body is multipart/form-data. */
   readonly isForm: boolean;
+  /** Names of the form's parts. */
+  readonly parts: readonly string[];
 };
 
 type Content = Record<string, { schema?: Schema; example?: unknown }>;
 type Described = {
-  parameters?: { in: string; name: string }[];
+  parameters?: { in: string; name: string; required?: boolean }[];
   requestBody?: { content: Content };
 };
 
@@ -46,14 +50,17 @@ export async function readOperations(api: TestApi): Promise<Operation[]> {
       const content = described.requestBody?.content ?? {};
       const schema = content['application/json']?.schema;
       const method = name.toUpperCase();
-      const parameters = described.parameters ?? [];
+      const inQuery = (described.parameters ?? []).filter((one) => one.in === 'query');
+      const form = content['multipart/form-data'];
       return {
         route: `${method} ${path}`,
         method,
         path,
-        query: parameters.filter((one) => one.in === 'query').map((one) => one.name),
+        query: inQuery.map((one) => one.name),
+        required: inQuery.filter((one) => one.required === true).map((one) => one.name),
         bodies: schema ? variantsOf(schema).map((one) => withExample(one)) : [],
-        isForm: content['multipart/form-data'] !== undefined,
+        isForm: form !== undefined,
+        parts: Object.keys(form?.schema?.properties ?? {}),
       };
     }),
   );

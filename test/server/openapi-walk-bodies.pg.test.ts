@@ -12,6 +12,7 @@ import {
   type Operation,
   type Schema,
 } from './documented.ts';
+import { fieldOf, FORM, formOf } from './forms.ts';
 import { isNamed, isOfApi, startWalk, unlike, type Case, type Walk } from './walk.ts';
 
 /** Members whose value may be of any JSON type. */
@@ -99,7 +100,7 @@ describe('what a route does not take', () => {
 describe('a form', () => {
   test('that is none, or has no file, is refused, and nothing is left in the store', async () => {
     const headers = { 'content-type': FORM };
-    const body = part('file', 'x');
+    const body = formOf('file', 'x');
     expect((await walk.api.ask(walk.two, 'POST', '/api/media', { body, headers })).status).toBe(
       201,
     );
@@ -111,26 +112,26 @@ describe('a form', () => {
       { says: 'no type', body: 'x', headers: {} },
       {
         says: 'no boundary',
-        body: part('file', 'x'),
+        body: formOf('file', 'x'),
         headers: { 'content-type': 'multipart/form-data' },
       },
-      { says: 'no file', body: part('name', 'x'), headers: { 'content-type': FORM } },
+      { says: 'no file', body: fieldOf('name', 'x'), headers: { 'content-type': FORM } },
       { says: 'nothing', body: '', headers: { 'content-type': FORM } },
       {
         says: 'cut',
-        body: part('file', 'x'.repeat(900)).subarray(0, 500),
+        body: formOf('file', 'x'.repeat(900)).subarray(0, 500),
         headers: { 'content-type': FORM },
       },
-      { says: 'no bytes', body: part('file', ''), headers: { 'content-type': FORM } },
-      { says: 'called otherwise', body: part('picture', 'x'), headers: { 'content-type': FORM } },
+      { says: 'no bytes', body: formOf('file', ''), headers: { 'content-type': FORM } },
+      { says: 'called otherwise', body: formOf('picture', 'x'), headers: { 'content-type': FORM } },
       {
         says: 'too large',
-        body: part('file', 'name\n'.repeat(14_000)),
+        body: formOf('file', 'name\n'.repeat(14_000)),
         headers: { 'content-type': FORM },
       },
       {
         says: 'packed',
-        body: gzipSync(part('file', 'x')),
+        body: gzipSync(formOf('file', 'x')),
         headers: { 'content-type': FORM, 'content-encoding': 'gzip' },
       },
       { says: 'a bomb as a form', body: bomb, headers: { 'content-type': FORM } },
@@ -153,7 +154,7 @@ describe('a form', () => {
     // A file that is only kept and given back may be anything: it is never opened.
     const reading = walk.operations.filter(({ isForm, path }) => isForm && path !== '/api/media');
     async function* cases(): AsyncGenerator<Case> {
-      yield* ask({ says: 'gzip', body: part('file', bomb), headers }, (one) =>
+      yield* ask({ says: 'gzip', body: formOf('file', bomb), headers }, (one) =>
         reading.includes(one),
       );
     }
@@ -162,7 +163,6 @@ describe('a form', () => {
   });
 });
 
-const FORM = 'multipart/form-data; boundary=a-boundary';
 const NESTED = `{"a":${'['.repeat(5_000)}${']'.repeat(5_000)}}`;
 
 type Sent = { says: string; body: string | Buffer; headers?: Record<string, string> };
@@ -180,17 +180,6 @@ async function* ask(
     });
     yield { operation, says, answer };
   }
-}
-
-/** A form of one part, a file where it is called `file` or so. */
-function part(name: string, bytes: string | Buffer): Buffer {
-  const filename = name === 'name' ? '' : '; filename="a.csv"';
-  const head = `--a-boundary\r\ncontent-disposition: form-data; name="${name}"${filename}\r\ncontent-type: text/csv\r\n\r\n`;
-  return Buffer.concat([
-    Buffer.from(head),
-    Buffer.from(bytes),
-    Buffer.from('\r\n--a-boundary--\r\n'),
-  ]);
 }
 
 async function countObjects(): Promise<number> {
