@@ -90,9 +90,15 @@ async function findContacts(
       ) as known
     ),
     mailed as materialized (
-      select wanted.email, ${oldestWith(accountId, sql`true`)} as oldest,
-        ${oldestWith(accountId, sql`contact.phone is null`)} as phoneless
+      select wanted.email, owners.oldest, owners.phoneless
       from unnest(${[...emails]}::text[]) as wanted (email)
+      cross join lateral (
+        -- Not min(): to find it, Postgres may walk along the ids of the whole account.
+        select (array_agg(contact.id order by contact.id))[1] as oldest,
+          (array_agg(contact.id order by contact.id) filter (where contact.phone is null))[1] as phoneless
+        from public.contacts as contact
+        where contact.account_id = ${accountId} and lower(contact.email) = lower(wanted.email) and not contact.is_group
+      ) as owners
     )
     select contact.id, contact.custom_fields, ${join(IMPORTED_COLUMNS.map(selectText))}, wanted.found_by
     from (
@@ -114,16 +120,6 @@ async function findContacts(
     ) as contact
     order by contact.id`);
   return found.map(readKnown);
-}
-
-/** Id of the oldest contact with the e-mail `wanted.email`, that is no group and of which the condition holds. */
-function oldestWith(accountId: number, condition: Sql): Sql {
-  return sql`(
-    select min(contact.id)
-    from public.contacts as contact
-    where contact.account_id = ${accountId} and lower(contact.email) = lower(wanted.email)
-      and not contact.is_group and ${condition}
-  )`;
 }
 
 /** As texts that compare: a boolean's own output is a letter. */
