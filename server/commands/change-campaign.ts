@@ -1,7 +1,8 @@
 import { campaigns } from '../../domain/entities/campaigns.ts';
-import type { Reach } from '../../platform/entity-sql/scope.ts';
+import { inReach, type Reach } from '../../platform/entity-sql/scope.ts';
 import type { Written } from '../../platform/entity-sql.ts';
 import type { Queries } from '../../platform/postgres.ts';
+import { sql } from '../../platform/sql.ts';
 import { assertSendable, lockCampaign, type Campaign } from './campaign.ts';
 import { createRow } from './create-row.ts';
 import { deleteRow } from './delete-row.ts';
@@ -49,6 +50,17 @@ function plannedValues({ scheduledAt }: Campaign, now: number): Values {
 /** A campaign that does not run is deleted for good, with its recipients; what was sent stays. Gives it as it was, JSON text. */
 export async function deleteCampaign(tx: Queries, named: Named): Promise<string> {
   const { ifMatch, ...one } = named;
+  // Recipients first, like everybody who changes them: receipts still come when it is over.
+  await tx.query(sql`
+    select count(*)
+    from (
+      select from public.campaign_recipients
+      where account_id = ${one.accountId} and campaign_id = ${one.id} and exists (
+        select from public.campaigns as campaign where ${inReach(campaigns, 'campaign', one)} and campaign.id = ${one.id}
+      )
+      order by id
+      for update
+    ) as held`);
   await lockCampaign(tx, one, {
     states: ['draft', 'scheduled', 'paused', 'done', 'cancelled'],
     cannot: 'deleted: pause it first',

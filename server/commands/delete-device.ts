@@ -1,4 +1,5 @@
 import { devices } from '../../domain/entities/devices.ts';
+import { ClarinError } from '../../domain/errors.ts';
 import type { Reach } from '../../platform/entity-sql/scope.ts';
 import { inReach } from '../../platform/entity-sql/scope.ts';
 import type { Queries } from '../../platform/postgres.ts';
@@ -14,16 +15,24 @@ type Options = Reach & { id: number; ifMatch?: string | undefined };
  */
 export async function deleteDevice(tx: Queries, options: Options): Promise<string> {
   const { accountId, id } = options;
-  const isOurs = sql`exists (
-    select from public.devices as device where ${inReach(devices, 'device', options)} and device.id = ${id}
-  )`;
+  const rows = await tx.query(sql`
+    select from public.devices as device where ${inReach(devices, 'device', options)} and device.id = ${id}`);
+  if (rows.length === 0) throw new ClarinError('not_found', 'there is no such row');
+  // Messages before campaigns, as their receipts take them: neither waits for the other.
+  await failPending(tx, options);
   await tx.query(sql`
     update public.campaigns
     set status = 'paused', status_reason = 'Its device was deleted: choose another one and start it again.'
-    where account_id = ${accountId} and device_id = ${id} and status in ('scheduled', 'running') and ${isOurs}`);
+    where account_id = ${accountId} and device_id = ${id} and status in ('scheduled', 'running')`);
+  const row = await deleteRow(tx, { entity: devices, ...options });
+  // Its chats are held by now: what was written to one of them meanwhile is there to be seen.
+  await failPending(tx, options);
+  return row;
+}
+
+async function failPending(tx: Queries, { accountId, id }: Options): Promise<void> {
   await tx.query(sql`
     update public.messages
     set status = 'failed', error = 'Its device was deleted before it was sent.'
-    where account_id = ${accountId} and device_id = ${id} and status = 'pending' and ${isOurs}`);
-  return deleteRow(tx, { entity: devices, ...options });
+    where account_id = ${accountId} and device_id = ${id} and status = 'pending'`);
 }

@@ -34,6 +34,9 @@ const ERROR_MAX = 500;
  * Receipts, as they come: many at once, in any order, of one message several. A status only moves forward, and nothing
  * is written where nothing moves. A chat is found by either address of the person. Messages of others are only ever read
  * or played, which is how a phone says that it was read there. One statement, however many reports.
+ *
+ * Chats whose counters or messages change along are locked before the messages, as whoever receives one has them: a
+ * receipt and a revocation of one message do not wait for each other.
  */
 export async function updateMessageStatus(
   tx: Queries,
@@ -50,16 +53,23 @@ export async function updateMessageStatus(
   }));
   const rows = await tx.query(sql`
     with ${reportedMessages(accountId, deviceId, JSON.stringify(given))}, furthest as (
-      select distinct on (known.id) known.id, given.status, given.at, given.error
+      select distinct on (known.id) known.id, known.chat_id, known.touches_chat, given.status, given.at, given.error
       from known
       join given on given.place = known.place
       where clarin.message_rank(given.status) > clarin.message_rank(known.former)
         and (known.is_from_me or given.status in ('read', 'played'))
       order by known.id, clarin.message_rank(given.status) desc, given.place
+    ), held_chats as materialized (
+      select chat.id
+      from public.chats as chat
+      where chat.account_id = ${accountId} and chat.id in (select chat_id from furthest where touches_chat)
+      order by chat.id
+      for no key update
     ), held as materialized (
       select message.id
       from public.messages as message
       where message.account_id = ${accountId} and message.id in (select id from furthest)
+        and (select count(*) from held_chats) >= 0
       order by message.id
       for no key update
     ), moved as (
@@ -91,7 +101,8 @@ function reportedMessages(accountId: number, deviceId: number, reports: string):
         kinds text[], "values" text[]
       )
     ), known as (
-      select distinct given.place, message.id, message.status as former, message.is_from_me
+      select distinct given.place, message.id, message.chat_id, message.status as former, message.is_from_me,
+        not message.is_from_me or message.target_message_id is not null as touches_chat
       from given
       cross join lateral (
         select id
