@@ -1,7 +1,7 @@
 -- Not breaking. Locks: access exclusive on roles, for an instant; contacts are not written while their identities are copied.
 -- WhatsApp numbers, who may use which, and every address that resolves to a contact.
 
--- Null: all devices of the account. A number here may outlive its device; ids are never given twice.
+-- Null: all devices of the account. A device that is deleted leaves it, by a trigger.
 alter table public.roles add column device_ids bigint[]
   check (coalesce(array_ndims(device_ids), 1) = 1 and cardinality(device_ids) <= 1000
     and array_position(device_ids, null) is null);
@@ -48,6 +48,19 @@ end $$;
 create trigger limit_devices before insert on public.devices
   for each row execute function clarin.check_device_limit();
 alter table public.devices enable always trigger limit_devices;
+
+-- Messages go on naming a device that is deleted: no role sees them by it any more, as it does not see their chat.
+create function clarin.forget_device() returns trigger
+language plpgsql as $$
+begin
+  update public.roles
+  set device_ids = array_remove(device_ids, old.id)
+  where account_id = old.account_id and old.id = any (device_ids);
+  return null;
+end $$;
+create trigger forget_device after delete on public.devices
+  for each row execute function clarin.forget_device();
+alter table public.devices enable always trigger forget_device;
 
 -- A pairing under way: asked for by the API, the code written by the device's worker, gone when it is over.
 create table public.device_pairings (

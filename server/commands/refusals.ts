@@ -1,5 +1,9 @@
 import type { Entity } from '../../domain/entity.ts';
 import { ClarinError } from '../../domain/errors.ts';
+import { findEntity } from '../../domain/registry.ts';
+import { inReach, tableOf } from '../../platform/entity-sql/scope.ts';
+import type { Queries } from '../../platform/postgres.ts';
+import { sql } from '../../platform/sql.ts';
 import { sqlStateOf, translateError } from '../../platform/sqlstate.ts';
 
 const FOREIGN_KEY_VIOLATION = '23503';
@@ -46,4 +50,26 @@ export function assertWithinDevices({ entity, devices, values }: Writing, isNew:
     'forbidden',
     'your role is for some devices only, and this would be of none of them',
   );
+}
+
+/**
+ * The same for what a row refers to: what came by another device (a file) is not there for them, or whoever may have it
+ * sent would read it. Asks nothing for a role of all devices. @throws ClarinError unprocessable.
+ */
+export async function assertReferencesWithinDevices(
+  tx: Queries,
+  { entity, values, ...reach }: Writing & { readonly accountId: number },
+): Promise<void> {
+  if (reach.devices === undefined) return;
+  for (const [name, value] of Object.entries(values)) {
+    const referred = findEntity(entity.columns[name]?.references ?? '');
+    if (referred?.device === undefined || typeof value !== 'number') continue;
+    const rows = await tx.query(sql`
+      select from ${tableOf(referred.table)} as referred
+      where ${inReach(referred, 'referred', reach)} and referred.id = ${value}`);
+    if (rows.length > 0) continue;
+    throw new ClarinError('unprocessable', 'a row this refers to is not there', {
+      details: { column: name },
+    });
+  }
 }

@@ -1,7 +1,11 @@
 import type { Entity } from '../../domain/entity.ts';
 import { updateEntity, type Sees, type Written } from '../../platform/entity-sql.ts';
 import type { Queries } from '../../platform/postgres.ts';
-import { assertWithinDevices, explainReferences } from './refusals.ts';
+import {
+  assertReferencesWithinDevices,
+  assertWithinDevices,
+  explainReferences,
+} from './refusals.ts';
 
 type Options = {
   entity: Entity;
@@ -22,5 +26,6 @@ export async function updateRow(
   { entity, ...options }: Options,
 ): Promise<Written | undefined> {
   assertWithinDevices({ entity, ...options }, false);
+  await assertReferencesWithinDevices(tx, { entity, ...options });
   return explainReferences(updateEntity(tx, entity, options));
 }

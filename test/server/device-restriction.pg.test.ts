@@ -141,6 +141,46 @@ describe('a role of one device', () => {
     expect((await ask(admin, 'GET', path)).body.data.device_id).toBe(ours.device);
   });
 
+  test('[A6] has no file of another device sent, by a campaign or a quick reply', async () => {
+    const [file] = await api.owner.query(sql`
+      select id from public.media where account_id = ${admin.accountId} and device_id = ${theirs.device}`);
+    const media = { media_id: Number(file?.['id']) };
+    const reply = { shortcut: 'theirs', title: 'Theirs', body: 'x' };
+    expect(await statusOf(some, 'POST', '/api/quick_replies', { ...reply, ...media })).toBe(422);
+    const campaign = { name: 'Theirs', template: 'x', device_id: ours.device };
+    expect(await statusOf(some, 'POST', '/api/campaigns', { ...campaign, ...media })).toBe(422);
+    const made = await ask(some, 'POST', '/api/campaigns', campaign);
+    const path = `/api/campaigns/${made.body.data.id}`;
+    expect(await statusOf(some, 'PATCH', path, media)).toBe(422);
+    expect(await statusOf(admin, 'PATCH', path, media)).toBe(200);
+  });
+
+  test('[A6] sees neither a chat nor its messages when the device is gone', async () => {
+    const { accountId, contactIds } = admin;
+    const [row] = await api.owner.query(sql`
+      with device as (
+        insert into public.devices (account_id, name) values (${accountId}, 'Short-lived') returning id
+      ), chat as (
+        insert into public.chats (account_id, device_id, contact_id, jid)
+        select ${accountId}, id, ${contactIds[0]}, 'short@lid' from device
+        returning id, device_id
+      )
+      select id, device_id from chat`);
+    const [message] = await api.owner.query(sql`
+      insert into public.messages (account_id, chat_id, body, is_from_me)
+      values (${accountId}, ${row?.['id'] ?? null}::bigint, 'a zebra', false)
+      returning id`);
+    const device = Number(row?.['device_id']);
+    const who = await restrictedTo(api, admin, [device]);
+    const seen = async () => [
+      await statusOf(who, 'GET', `/api/messages/${message?.['id']}`),
+      (await ask(who, 'GET', '/api/messages?search=zebra')).body.data.length,
+    ];
+    expect(await seen()).toEqual([200, 1]);
+    await api.owner.query(sql`delete from public.devices where id = ${device}`);
+    expect(await seen()).toEqual([404, 0]);
+  });
+
   test('[A6] is not answered from what the cache keeps for others', async () => {
     await openLiveCache(api.owner, api.config.redisUrl, api.config.redisPrefix);
     const read = (who: Who, path: string) => ask(who, 'GET', path);
