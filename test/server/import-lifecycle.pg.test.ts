@@ -171,12 +171,21 @@ describe('the life of an import', () => {
 
   test('with an Idempotency-Key is one import however often it is sent', async () => {
     const caller = await newAccount(world);
-    const headers = { 'idempotency-key': 'the list of May' };
+    const headers = { 'idempotency-key': 'the-list-of-May' };
+    const before = await world.api.ask(caller, 'GET', '/api/imports');
     const first = await world.post(caller, '/api/imports', {}, { bytes: file, headers });
     const again = await world.post(caller, '/api/imports', {}, { bytes: file, headers });
+    expect(first.status, first.text).toBe(202);
     expect(again.body).toEqual(first.body);
+    const wish = await world.post(
+      caller,
+      '/api/imports',
+      { dry_run: 'true' },
+      { bytes: file, headers },
+    );
+    expect(wish.body.code).toBe('idempotency_mismatch');
     const list = await world.api.ask(caller, 'GET', '/api/imports');
-    expect(list.body.total).toBe(1);
+    expect(list.body.total).toBe(before.body.total + 1);
     await world.run();
     await removeMedia(world.means);
     expect(await world.files()).toEqual([]);

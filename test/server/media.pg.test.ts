@@ -161,6 +161,15 @@ describe('a file', () => {
   });
 });
 
+test('another file with the same key is refused, and not answered with the first', async () => {
+  const key = { 'idempotency-key': 'upload-2' };
+  expect((await upload(one, { bytes: PNG }, key)).status).toBe(201);
+  const before = await countFiles();
+  const other = await upload(one, { bytes: Buffer.from('another') }, key);
+  expect(other.body.code).toBe('idempotency_mismatch');
+  expect(await countFiles()).toBe(before);
+});
+
 describe('an upload that is none', () => {
   test('is refused with what is wrong, and nothing is stored', async () => {
     const before = await countFiles();

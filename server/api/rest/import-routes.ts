@@ -116,7 +116,7 @@ async function receive(
   const { accountId, userId } = principalOf(request);
   const { upload, fields, stream, inspection } = await readImportForm(request, bytesMax);
   const objectKey = createMediaKey(accountId);
-  const { size } = await readingFile(request, () =>
+  const { size, sha256 } = await readingFile(request, () =>
     context.media.put(objectKey, stream, {
       bytesMax,
       contentType: 'text/csv',
@@ -126,6 +126,8 @@ async function receive(
   let isKept = false;
   try {
     await upload.end();
+    // Stands for the form, so that an Idempotency-Key tells another file, or other wishes, from the same.
+    request.body = { filename: upload.filename, fields, sha256 };
     const answer = await write(context, request, reply, async (tx) => {
       const { encoding, separator, mapping } = inspection;
       const written = await createImport(tx, {

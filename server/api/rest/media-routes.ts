@@ -63,6 +63,8 @@ async function receive(context: Context, request: Request, reply: Reply): Promis
   let isKept = false;
   try {
     if (stored.size === 0) throw new ClarinError('invalid_request', 'body.file: is empty');
+    // Stands for the form, so that an Idempotency-Key tells another file from the same one.
+    request.body = { filename: upload.filename, mimetype, sha256: stored.sha256 };
     const answer = await write(context, request, reply, async (tx) => {
       const filename = readFilename(upload.filename);
       const file = { objectKey, mimetype, filename, ...stored };
