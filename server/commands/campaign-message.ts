@@ -6,6 +6,12 @@ import type { Campaign, ContactRefusal } from './campaign.ts';
 import { openChat } from './open-chat.ts';
 import { sentAs } from './send-media.ts';
 
+/**
+ * How the client_ids of campaigns begin. Nobody else may choose one: who has sent a recipient's message once is not
+ * written to again.
+ */
+export const CAMPAIGN_CLIENT = 'campaign:';
+
 /** Somebody whose turn it is. */
 export type Recipient = {
   readonly id: number;
@@ -97,7 +103,7 @@ async function write(
   const chat = await openChat(tx, { accountId, deviceId, contactId: recipient.contactId });
   const refusal = await chatRefusal(tx, to, chat.id);
   if (refusal !== undefined) return refusal;
-  const clientId = `campaign:${campaign.id}:${recipient.id}`;
+  const clientId = `${CAMPAIGN_CLIENT}${campaign.id}:${recipient.id}`;
   await tx.query(sql`
     insert into public.messages (
       account_id, chat_id, device_id, message_type, body, media, media_id, is_from_me, status, client_id, actor_id

@@ -139,6 +139,13 @@ describe('what is sent', () => {
 });
 
 describe('a client_id', () => {
+  test('of a campaign is nobody else to choose: its message would count as sent', async () => {
+    const before = await countMessages();
+    const answer = await send({ kind: 'text', body: 'x', client_id: 'campaign:1:1' });
+    expect([answer.status, answer.body.details.fields[0].field]).toEqual([400, 'body.client_id']);
+    expect(await countMessages()).toBe(before);
+  });
+
   test('that was used before answers the first row and writes nothing, whatever came in between', async () => {
     const first = await act(own, 'edit', { body: 'Better', client_id: 'edit-1' });
     await api.owner.query(

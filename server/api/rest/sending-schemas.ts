@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { isStorable, NOT_STORABLE, text } from '../../../domain/column.ts';
+import { CAMPAIGN_CLIENT } from '../../commands/campaign-message.ts';
 import { idSchema } from './schemas.ts';
 
 /** Bodies of the routes that send. Lengths are those WhatsApp takes. */
@@ -19,6 +20,7 @@ const clientId = z
   .min(1)
   .max(128)
   .refine(isStorable, NOT_STORABLE)
+  .refine((given) => !given.startsWith(CAMPAIGN_CLIENT), 'begins as those of campaigns do')
   .optional()
   .describe('Your own id of this message: sent again, it answers the first row and sends nothing.');
 const replyTo = idSchema.optional().describe('A message of this chat that is answered.');
