@@ -176,7 +176,8 @@ begin
     )
     else account.id = (known ->> 'account_id')::bigint
   end;
-  return null;
+  -- Looked at only where it comes before: a user who goes, goes.
+  return old;
 end $$;
 revoke all on function clarin.audit() from public;
 
@@ -198,6 +199,12 @@ begin
     );
     execute format('alter table public.%I enable always trigger audit_update', name);
   end loop;
+  -- Before its memberships are gone, or nobody would know whose it was.
+  execute 'drop trigger audit on public.users';
+  execute 'create trigger audit after insert on public.users for each row execute function clarin.audit()';
+  execute 'create trigger audit_delete before delete on public.users for each row execute function clarin.audit()';
+  execute 'alter table public.users enable always trigger audit';
+  execute 'alter table public.users enable always trigger audit_delete';
   execute 'create trigger audit_update after update on public.devices for each row when (
       (old.name, old.wanted, old.receive_messages) is distinct from (new.name, new.wanted, new.receive_messages)
     ) execute function clarin.audit()';

@@ -115,6 +115,16 @@ describe('a change', () => {
     expect(rows).toEqual([]);
   });
 
+  test('[A9] that ends a user is kept with every account it was of', async () => {
+    const user = { username: 'leaving', display_name: 'L', password: 'one long password' };
+    const { body } = await ask('GET', '/api/roles');
+    const made = await ask('POST', '/api/users', { ...user, role_id: body.data[0].id });
+    const { id } = made.body.data;
+    await api.owner.query(sql`delete from public.users where id = ${id}`);
+    const entries = await entriesOf('users', id);
+    expect(entries.at(-1)).toMatchObject({ action: 'delete', before: { username: 'leaving' } });
+  });
+
   test('that a device or a campaign makes by itself is no decision of anybody', async () => {
     const [id = 0] = admin.deviceIds;
     const before = await entriesOf('devices', id);
