@@ -21,6 +21,8 @@ export default defineConfig({
           name: 'pure',
           include: ['test/**/*.test.ts'],
           exclude: [...NEEDS_SERVICES, ...NEEDS_PROCESSES],
+          // Property tests on a machine that does other things too: nothing here asserts a time.
+          testTimeout: 30_000,
           sequence: { groupOrder: 0 },
         },
       },

@@ -41,6 +41,9 @@ describe('shares of a batch', () => {
     expect(one?.invalidations).toEqual([
       { family: 'leads.row', ids: ['5', '7'] },
       { family: 'leads.list', ids: 'all' },
+      // What is counted of leads.
+      { family: 'dashboard', ids: 'all' },
+      { family: 'pipelines.counts', ids: 'all' },
     ]);
     expect(two?.invalidations).toContainEqual({ family: 'leads.row', ids: ['6'] });
   });
@@ -56,6 +59,8 @@ describe('shares of a batch', () => {
     expect(families).toEqual({
       'leads.row': 'all',
       'leads.list': 'all',
+      dashboard: 'all',
+      'pipelines.counts': 'all',
       'pipelines.row': 'all',
       'pipelines.list': 'all',
     });
