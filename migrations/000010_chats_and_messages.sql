@@ -334,7 +334,7 @@ begin
   if files is not null then
     -- Its file neither, if it came by a device and is shown nowhere else.
     delete from public.media as file
-    where file.account_id = account and file.id = any (files) and file.created_by is null
+    where file.account_id = account and file.id = any (files) and file.device_id is not null and file.created_by is null
       and not exists (select from public.messages where account_id = account and media_id = file.id)
       and not exists (select from public.quick_replies where account_id = account and media_id = file.id)
       and not exists (select from public.campaigns where account_id = account and media_id = file.id);

@@ -30,7 +30,7 @@ export async function deleteChat(tx: Queries, options: Options): Promise<string>
   await tx.query(sql`
     delete from public.media as file
     where file.account_id = ${accountId} and file.id = any(${chat['media_ids']}::bigint[])
-      and file.created_by is null
+      and file.device_id is not null and file.created_by is null
       and not exists (
         select from public.messages where account_id = ${accountId} and media_id = file.id
       )

@@ -193,8 +193,8 @@ describe('a revocation', () => {
     const { accountId } = world.ours;
     const [came, forwarded, uploaded] = (
       await world.db.query(sql`
-        insert into public.media (account_id, object_key, mimetype, created_by)
-        select ${accountId}, ${`${accountId}/r`} || number, 'image/png',
+        insert into public.media (account_id, device_id, object_key, mimetype, created_by)
+        select ${accountId}, 1, ${`${accountId}/r`} || number, 'image/png',
           case when number = 3 then ${world.ours.userId}::bigint end
         from generate_series(1, 3) as number
         returning id`)

@@ -204,15 +204,16 @@ describe('a chat', () => {
     const { id, contact_id: contactId } = body.data;
     const media = await api.owner.query(sql`
       insert into public.media (account_id, device_id, object_key, mimetype, state, created_by)
-      select ${one.accountId}, ${device}, 'chat-' || number, 'image/png', 'stored',
+      select ${one.accountId}, case when number <> 4 then ${device}::bigint end, 'chat-' || number, 'image/png', 'stored',
         case when number = 2 then ${one.userId}::bigint end
-      from generate_series(1, 3) as number
+      from generate_series(1, 4) as number
       returning id`);
-    const [received, uploaded, elsewhere] = media.map((row) => Number(row['id']));
+    // The last was uploaded by a user who is no more.
+    const [received, uploaded, elsewhere, orphaned] = media.map((row) => Number(row['id']));
     await api.owner.query(sql`
       insert into public.messages (account_id, chat_id, message_type, media_id, is_from_me)
       select ${one.accountId}, ${id}, 'image', media_id, false
-      from unnest(${[received, uploaded, elsewhere]}::bigint[]) as media_id`);
+      from unnest(${[received, uploaded, elsewhere, orphaned]}::bigint[]) as media_id`);
     await api.owner.query(sql`
       insert into public.messages (account_id, chat_id, message_type, media_id, is_from_me)
       values (${one.accountId}, ${one.chatIds[2]}, 'image', ${elsewhere}, true)`);
@@ -226,8 +227,8 @@ describe('a chat', () => {
     expect((await api.ask(one, 'GET', `/api/chats/${id}/messages`)).status).toBe(404);
     expect((await api.ask(one, 'GET', `/api/contacts/${contactId}`)).status).toBe(200);
     const left = await api.owner.query(sql`
-      select id from public.media where id = any(${[received, uploaded, elsewhere]}::bigint[]) order by id`);
-    expect(left.map((row) => Number(row['id']))).toEqual([uploaded, elsewhere]);
+      select id from public.media where id = any(${[received, uploaded, elsewhere, orphaned]}::bigint[]) order by id`);
+    expect(left.map((row) => Number(row['id']))).toEqual([uploaded, elsewhere, orphaned]);
     const removals = await api.owner.query(
       sql`select object_key from private.media_removals where object_key like 'chat-%'`,
     );
