@@ -1,7 +1,6 @@
-import { once } from 'node:events';
-import { connect } from 'node:net';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { fingerprint } from './documented.ts';
+import { sendRaw, type Raw } from './raw-socket.ts';
 import { startTestApi, type Caller, type TestApi } from './support.ts';
 
 /** What no client library sends, byte by byte. */
@@ -15,22 +14,7 @@ beforeAll(async () => {
   port = Number(new URL(await api.app.listen({ port: 0, host: '127.0.0.1' })).port);
 });
 
-type Raw = { readonly status: number; readonly head: string; readonly body: string };
-
-/** Sends the bytes and reads until the other side closes. Status 0: it closed without an answer. */
-async function send(...parts: readonly (string | Buffer)[]): Promise<Raw> {
-  const socket = connect(port, '127.0.0.1');
-  await once(socket, 'connect');
-  const chunks: Buffer[] = [];
-  socket.on('data', (chunk: Buffer) => chunks.push(chunk));
-  // A refusal may come while the rest is still being sent.
-  socket.on('error', () => undefined);
-  for (const part of parts) socket.write(part);
-  await once(socket, 'close');
-  const text = Buffer.concat(chunks).toString('latin1');
-  const [head = '', body = ''] = text.split('\r\n\r\n', 2);
-  return { status: Number(/^HTTP\/1\.1 (\d{3})/.exec(head)?.[1] ?? 0), head, body };
-}
+const send = (bytes: string | Buffer): Promise<Raw> => sendRaw(port, bytes);
 
 type Written = {
   readonly method?: string;
