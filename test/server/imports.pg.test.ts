@@ -154,6 +154,30 @@ describe('an import', () => {
     expect(countsOf(await world.importFile(caller, file))).toEqual(counts(0, 0, 603, 0));
   });
 
+  test('that contradicts itself ends with what comes last, and changes nothing the second time', async () => {
+    const caller = await newAccount(world);
+    const file = 'name,phone,Zona\nAna,987654321,Norte\nAna María,987654321,Sur';
+    expect(countsOf(await world.importFile(caller, file))).toEqual(counts(1, 1, 0, 0));
+    const before = await fingerprintOf(caller);
+    expect(countsOf(await world.importFile(caller, file))).toEqual(counts(0, 0, 2, 0));
+    expect(await fingerprintOf(caller)).toBe(before);
+    const [ana] = await contactsOf(world, caller);
+    expect(ana).toMatchObject({ name: 'Ana María', custom_fields: { Zona: 'Sur' } });
+  });
+
+  test('does not take the second number of a merged contact for its main one', async () => {
+    const caller = await newAccount(world);
+    await world.importFile(caller, 'name,phone\nAna,987654321');
+    const [ana] = await contactsOf(world, caller);
+    await world.api.owner.query(sql`
+      insert into public.contact_identities (account_id, contact_id, kind, value)
+      values (${caller.accountId}, ${ana.id}, 'phone', '51987654322')`);
+    const done = await world.importFile(caller, 'company,phone\nAndes,987654322');
+    expect(countsOf(done)).toEqual(counts(0, 1, 0, 0));
+    const [same] = await contactsOf(world, caller);
+    expect(same).toMatchObject({ id: ana.id, phone: '51987654321', company: 'Andes' });
+  });
+
   test('says of each row that cannot be imported what is wrong with which field', async () => {
     const caller = await newAccount(world);
     const file = [
