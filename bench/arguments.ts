@@ -10,9 +10,11 @@ export type BenchArguments = {
   readonly only: string;
   /** Readers at once. */
   readonly readers: number;
+  /** Between two requests of a reader in the paced phase. */
+  readonly pauseMs: number;
 };
 
-export const USAGE = `usage: npm run bench -- api [--scale 1] [--seconds 20] [--seed 1] [--readers 50] [--only <text>]
+export const USAGE = `usage: npm run bench -- api [--scale 1] [--seconds 20] [--seed 1] [--readers 50] [--pause 100] [--only <text>]
 `;
 
 /** Undefined when the words make no sense: the caller prints the usage. */
@@ -25,20 +27,23 @@ export function parseBenchArguments(words: readonly string[]): BenchArguments | 
       seconds: { type: 'string', default: '20' },
       seed: { type: 'string', default: '1' },
       readers: { type: 'string', default: '50' },
+      pause: { type: 'string', default: '100' },
       only: { type: 'string', default: '' },
     },
   });
-  const [scale, seconds, seed, readers] = [
+  const [scale, seconds, seed, readers, pauseMs] = [
     values.scale,
     values.seconds,
     values.seed,
     values.readers,
+    values.pause,
   ].map(Number);
   if (positionals.length !== 1 || positionals[0] !== 'api') return undefined;
   if (!isBetween(scale, 0.01, 10) || !isBetween(seconds, 1, 3_600)) return undefined;
   if (!isBetween(seed, 0, 1_000_000) || !Number.isInteger(seed)) return undefined;
   if (!isBetween(readers, 1, 1_000) || !Number.isInteger(readers)) return undefined;
-  return { scale, seconds, seed, only: values.only, readers };
+  if (!isBetween(pauseMs, 1, 60_000)) return undefined;
+  return { scale, seconds, seed, only: values.only, readers, pauseMs };
 }
 
 function isBetween(value: number | undefined, min: number, max: number): value is number {

@@ -113,16 +113,17 @@ async function startOwnRedis(directory: string): Promise<RunningRedis> {
   });
 }
 
-/** Named by what is in it: another schema, generator, seed or scale is another database. */
+/** Named by what is in it: by schema and generator first, by seed and scale behind. */
 async function templateName(key: string): Promise<string> {
-  const digest = createHash('sha256').update(key);
+  const digest = createHash('sha256');
   for (const folder of ['../migrations/', './data/']) {
     const directory = new URL(folder, import.meta.url);
     for (const name of (await readdir(directory)).toSorted()) {
       if (/\.(sql|ts)$/.test(name)) digest.update(await readFile(new URL(name, directory)));
     }
   }
-  return `${TEMPLATE_PREFIX}${digest.digest('hex').slice(0, 16)}`;
+  const data = createHash('sha256').update(key).digest('hex').slice(0, 8);
+  return `${TEMPLATE_PREFIX}${digest.digest('hex').slice(0, 8)}_${data}`;
 }
 
 /** Complete or not there: loaded under another name and renamed. */
@@ -139,7 +140,9 @@ async function loadOnce(options: PostgresOptions, { key, load, say }: Wanted): P
       say(`data of an earlier run: ${template}`);
       return;
     }
-    // What broke off, and the data of schemas gone by: each would be gigabytes.
+    // What broke off, and the data of schemas gone by: each would be gigabytes. A small and a large one stay side by side.
+    const isKept = (name: string): boolean =>
+      name.startsWith(template.slice(0, -8)) && !/_(new|run)$/.test(name);
     for (const name of names.filter((each) => !isKept(each))) await dropDatabase(server.url, name);
     const loading = `${template}_new`;
     const startedAt = performance.now();
@@ -159,11 +162,6 @@ async function loadOnce(options: PostgresOptions, { key, load, say }: Wanted): P
     await server.stop('fast');
     watchdog.dismiss();
   }
-}
-
-/** A small and a large one of the schema may stand beside each other: only what broke off goes. */
-function isKept(name: string): boolean {
-  return !name.endsWith('_new') && !name.endsWith('_run');
 }
 
 async function copyTemplate(maintenanceUrl: string, template: string): Promise<Database> {
