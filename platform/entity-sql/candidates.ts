@@ -7,7 +7,7 @@ import { probeOf, type Probe } from './probes.ts';
 import { tableOf, type Reach } from './scope.ts';
 
 /** Rows are counted up to here: an index-only scan of as many entries takes about 2 ms. */
-export const TOTAL_MAX = 10_000;
+const TOTAL_MAX = 10_000;
 /** First rows of the list's order that are looked at before the indexes of what is searched are asked. */
 const WALKED_MAX = 1_000;
 

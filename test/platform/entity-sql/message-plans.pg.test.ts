@@ -142,7 +142,12 @@ it('a search for what is said often ends with the page and leaves the index alon
   const [walked = ROWS] = rowsRead(plans, 'messages_sent_at');
   // Those of the fixture that say something else are passed by.
   expect(walked).toBeLessThanOrEqual(30);
-  expect(rowsRead(plans, 'messages_search')).toEqual([0]);
+  // The branch behind it is not begun, whichever index it was planned with.
+  const others = [
+    ...rowsRead(plans, 'messages_sent_at').slice(1),
+    ...rowsRead(plans, 'messages_search'),
+  ];
+  expect(others.filter((rows) => rows > 0)).toEqual([]);
   expect(plans.some((plan) => plan['Node Type'] === 'Sort' && plan['Actual Rows'] > 21)).toBe(
     false,
   );
