@@ -186,14 +186,14 @@ declare
   name text;
 begin
   -- What is configured, and who may do what: everything.
-  foreach name in array '{accounts,users,roles,memberships,api_keys,devices,pipelines,pipeline_stages,tags,quick_replies,campaigns,imports}'::text[] loop
+  foreach name in array '{accounts,users,roles,memberships,api_keys,devices,pipelines,pipeline_stages,quick_replies,campaigns,imports}'::text[] loop
     execute format(
       'create trigger audit after insert or delete on public.%I for each row execute function clarin.audit()', name
     );
     execute format('alter table public.%I enable always trigger audit', name);
   end loop;
   -- Not the progress of campaigns and imports, nor the states of a device: they are no decisions of anybody.
-  foreach name in array '{accounts,users,roles,memberships,api_keys,pipelines,pipeline_stages,tags,quick_replies}'::text[] loop
+  foreach name in array '{accounts,users,roles,memberships,api_keys,pipelines,pipeline_stages,quick_replies}'::text[] loop
     execute format(
       'create trigger audit_update after update on public.%I for each row execute function clarin.audit()', name
     );
@@ -214,8 +214,9 @@ begin
     ) execute function clarin.audit()';
   execute 'alter table public.devices enable always trigger audit_update';
   execute 'alter table public.campaigns enable always trigger audit_update';
-  -- Of the daily work: what is gone for good, and whom not to contact.
-  foreach name in array '{contacts,leads,chats,messages,media}'::text[] loop
+  -- Of the daily work, which imports and Kommo do by thousands: what is gone for good, and whom not to contact. Not
+  -- each message of a chat that goes.
+  foreach name in array '{contacts,leads,tags,chats,media}'::text[] loop
     execute format(
       'create trigger audit after delete on public.%I for each row execute function clarin.audit()', name
     );

@@ -23,7 +23,7 @@ describe('decode', () => {
     expect(changesOf(updated, account)).toMatchObject([
       { op: 'update', key: { id }, row: { name: 'cold' } },
     ]);
-    expect(changesOf(deleted, account)).toEqual([{ table: 'tags', op: 'delete', key: { id } }]);
+    expect(changesOf(deleted, account)[0]).toEqual({ table: 'tags', op: 'delete', key: { id } });
     expect(inserted?.at).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/);
   });
 
@@ -41,6 +41,7 @@ describe('decode', () => {
     expect(changesOf(cascade, account)).toMatchObject([
       { table: 'tags', op: 'delete', key: { id: tag } },
       { table: 'lead_tags', op: 'delete', key: { lead_id: id, tag_id: tag } },
+      { table: 'audit_log', op: 'insert', row: { entity: 'tags', entity_id: tag } },
     ]);
     await world.client.query(
       'update accounts set default_country = default_country where id = $1',
@@ -178,9 +179,15 @@ describe('decode', () => {
     expect(ops[0]).toBe('insert tags');
     expect(ops.at(-1)).toBe('insert tags');
     expect(new Set(ops.slice(1, -1))).toEqual(
-      new Set(['truncate tags', 'truncate lead_tags', 'truncate contact_tags']),
+      new Set([
+        'truncate tags',
+        'truncate lead_tags',
+        'truncate contact_tags',
+        'truncate chat_tags',
+      ]),
     );
     expect(transaction?.truncates.map((change) => change.table).sort()).toEqual([
+      'chat_tags',
       'contact_tags',
       'lead_tags',
       'tags',

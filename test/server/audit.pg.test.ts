@@ -36,12 +36,17 @@ async function entriesOf(entity: string, id: number, caller = admin): Promise<En
 
 describe('a change', () => {
   test('[A9] by the API says who, by which request, and what differs and nothing else', async () => {
-    const made = await ask('POST', '/api/tags', { name: 'Audited' }, { 'x-request-id': 'r-1' });
+    const made = await ask(
+      'POST',
+      '/api/pipelines',
+      { name: 'Audited' },
+      { 'x-request-id': 'r-1' },
+    );
     const { id } = made.body.data;
-    await ask('PATCH', `/api/tags/${id}`, { name: 'Renamed' }, { 'x-request-id': 'r-2' });
-    await ask('DELETE', `/api/tags/${id}`, undefined, { 'x-request-id': 'r-3' });
-    const by = { actor_id: admin.userId, source: 'api', entity: 'tags', entity_id: id };
-    const [first, second, third, ...more] = await entriesOf('tags', id);
+    await ask('PATCH', `/api/pipelines/${id}`, { name: 'Renamed' }, { 'x-request-id': 'r-2' });
+    await ask('DELETE', `/api/pipelines/${id}`, undefined, { 'x-request-id': 'r-3' });
+    const by = { actor_id: admin.userId, source: 'api', entity: 'pipelines', entity_id: id };
+    const [first, second, third, ...more] = await entriesOf('pipelines', id);
     expect(first).toMatchObject({ ...by, action: 'insert', request_id: 'r-1' });
     expect(first?.before).toBeUndefined();
     expect(first?.after).toMatchObject({ id, name: 'Audited' });
@@ -55,43 +60,45 @@ describe('a change', () => {
   });
 
   test('[A9] by a program with a key is its user’s', async () => {
-    const made = await ask('POST', '/api/api_keys', { name: 'Robot', permissions: ['tags'] });
+    const made = await ask('POST', '/api/api_keys', { name: 'Robot', permissions: ['pipelines'] });
     const robot = { token: made.body.data.key };
-    const tag = await api.ask(robot, 'POST', '/api/tags', { body: { name: 'By a robot' } });
-    expect(await entriesOf('tags', tag.body.data.id)).toMatchObject([
+    const tag = await api.ask(robot, 'POST', '/api/pipelines', { body: { name: 'By a robot' } });
+    expect(await entriesOf('pipelines', tag.body.data.id)).toMatchObject([
       { actor_id: admin.userId, source: 'api', action: 'insert' },
     ]);
   });
 
   test('[A9] by SQL is of nobody, and by another program of ours says which', async () => {
     const insert = (name: string) => sql`
-      insert into public.tags (account_id, name) values (${admin.accountId}, ${name}) returning id`;
+      insert into public.pipelines (account_id, name) values (${admin.accountId}, ${name}) returning id`;
     const [plain] = await api.owner.query(insert('By hand'));
-    const [entry] = await entriesOf('tags', Number(plain?.['id']));
+    const [entry] = await entriesOf('pipelines', Number(plain?.['id']));
     expect(entry).toMatchObject({ source: 'sql', action: 'insert' });
     expect(entry?.actor_id).toBeUndefined();
     expect(entry?.request_id).toBeUndefined();
     const { value } = await api.owner.transaction((tx) => tx.query(insert('By Kommo')), {
       origin: { source: 'kommo' },
     });
-    expect(await entriesOf('tags', Number(value[0]?.['id']))).toMatchObject([{ source: 'kommo' }]);
+    expect(await entriesOf('pipelines', Number(value[0]?.['id']))).toMatchObject([
+      { source: 'kommo' },
+    ]);
     // An origin ends with its transaction, also where the connection goes on.
     const [next] = await api.owner.query(insert('By hand again'));
-    expect(await entriesOf('tags', Number(next?.['id']))).toMatchObject([{ source: 'sql' }]);
+    expect(await entriesOf('pipelines', Number(next?.['id']))).toMatchObject([{ source: 'sql' }]);
   });
 
   test('[A9] that was rolled back, or that changes nothing, is not written down', async () => {
-    const { body } = await ask('POST', '/api/tags', { name: 'Still' });
+    const { body } = await ask('POST', '/api/pipelines', { name: 'Still' });
     const { id } = body.data;
-    await ask('PATCH', `/api/tags/${id}`, { name: 'Still' });
-    await api.owner.query(sql`update public.tags set updated_at = now() where id = ${id}`);
+    await ask('PATCH', `/api/pipelines/${id}`, { name: 'Still' });
+    await api.owner.query(sql`update public.pipelines set updated_at = now() where id = ${id}`);
     await api.owner
       .transaction(async (tx) => {
-        await tx.query(sql`update public.tags set name = 'Gone' where id = ${id}`);
+        await tx.query(sql`update public.pipelines set name = 'Gone' where id = ${id}`);
         throw new Error('rolled back');
       })
       .catch(() => undefined);
-    expect(await entriesOf('tags', id)).toHaveLength(1);
+    expect(await entriesOf('pipelines', id)).toHaveLength(1);
   });
 
   test('[A9] of a secret is named and not shown', async () => {
@@ -150,9 +157,18 @@ describe('a change', () => {
       sql`update public.contacts set do_not_contact = not do_not_contact where id = ${contact}`,
     );
     expect((await entriesOf('contacts', contact)).at(-1)?.after).toHaveProperty('do_not_contact');
-    const [message = 0] = admin.messageIds;
-    await api.owner.query(sql`delete from public.messages where id = ${message}`);
-    expect(await entriesOf('messages', message)).toMatchObject([{ action: 'delete' }]);
+    const [lead = 0] = admin.leadIds;
+    const [chat = 0] = admin.chatIds;
+    const [tag = 0] = admin.tagIds;
+    await api.owner.query(sql`delete from public.leads where id = ${lead}`);
+    await api.owner.query(sql`delete from public.chats where id = ${chat}`);
+    await api.owner.query(sql`delete from public.tags where id = ${tag}`);
+    expect(await entriesOf('leads', lead)).toMatchObject([{ action: 'delete' }]);
+    expect(await entriesOf('chats', chat)).toMatchObject([{ action: 'delete' }]);
+    expect(await entriesOf('tags', tag)).toMatchObject([{ action: 'delete' }]);
+    // The chat is said to be gone, once, and not each of its messages.
+    for (const message of admin.messageIds)
+      expect(await entriesOf('messages', message)).toEqual([]);
   });
 
   test('of Kommo by people is written down, and how its worker is doing is not', async () => {
@@ -211,11 +227,13 @@ describe('the log', () => {
   });
 
   test('is asked by entity, by row, by actor, by action, by source and by time', async () => {
-    const { body } = await ask('POST', '/api/tags', { name: 'Filtered' });
+    const { body } = await ask('POST', '/api/pipelines', { name: 'Filtered' });
     const { id } = body.data;
-    await api.owner.query(sql`update public.tags set name = 'Filtered by hand' where id = ${id}`);
+    await api.owner.query(
+      sql`update public.pipelines set name = 'Filtered by hand' where id = ${id}`,
+    );
     const list = async (query: string): Promise<Entry[]> => {
-      const answer = await ask('GET', `/api/audit_log?entity=tags&entity_id=${id}&${query}`);
+      const answer = await ask('GET', `/api/audit_log?entity=pipelines&entity_id=${id}&${query}`);
       expect(answer.status, query).toBe(200);
       return answer.body.data;
     };
@@ -229,21 +247,21 @@ describe('the log', () => {
     const [, first] = await list('');
     expect(await actions(`created_to=${first?.created_at}`)).toEqual([]);
     expect(await actions(`created_from=${first?.created_at}`)).toEqual(['update', 'insert']);
-    const page = await ask('GET', `/api/audit_log?entity=tags&entity_id=${id}&limit=1`);
+    const page = await ask('GET', `/api/audit_log?entity=pipelines&entity_id=${id}&limit=1`);
     const next = await ask(
       'GET',
-      `/api/audit_log?entity=tags&entity_id=${id}&limit=1&cursor=${page.body.next_cursor}`,
+      `/api/audit_log?entity=pipelines&entity_id=${id}&limit=1&cursor=${page.body.next_cursor}`,
     );
     expect(next.body.data).toMatchObject([{ id: first?.id }]);
     expect((await ask('GET', '/api/audit_log?action=nonsense')).status).toBe(400);
   });
 
   test('is for the permission settings, of one account, and written by no route', async () => {
-    const { id } = (await ask('POST', '/api/tags', { name: 'Mine' })).body.data;
-    expect(await entriesOf('tags', id, stranger)).toEqual([]);
-    const token = await api.tokenOf(admin, ['tags', 'users']);
+    const { id } = (await ask('POST', '/api/pipelines', { name: 'Mine' })).body.data;
+    expect(await entriesOf('pipelines', id, stranger)).toEqual([]);
+    const token = await api.tokenOf(admin, ['pipelines', 'users']);
     expect((await api.ask({ token }, 'GET', '/api/audit_log')).status).toBe(403);
-    const [entry] = await entriesOf('tags', id);
+    const [entry] = await entriesOf('pipelines', id);
     const path = `/api/audit_log/${entry?.id}`;
     expect((await ask('GET', path)).body.data).toEqual(entry);
     expect((await api.ask(stranger, 'GET', path)).status).toBe(404);
