@@ -203,6 +203,9 @@ begin
       new.is_unread := new.unread_count > 0;
     elsif new.unread_count <> old.unread_count then
       new.is_unread := new.unread_count > 0;
+    elsif new.unread_count > 0 then
+      -- A mark made by hand may be taken back; what is unread is read by moving last_read_at.
+      new.is_unread := true;
     end if;
   end if;
   new.active_at := coalesce(new.last_message_at, new.created_at);
@@ -445,6 +448,20 @@ create trigger count_out after delete on public.messages
   referencing old table as removed
   for each statement execute function clarin.count_messages_out();
 alter table public.messages enable always trigger count_out;
+
+-- Nothing was said in any chat any more.
+create function clarin.forget_messages() returns trigger
+language plpgsql as $$
+begin
+  update public.chats
+  set last_message_id = null, last_message = null, last_message_type = null, last_message_is_from_me = null,
+    last_message_at = null, last_inbound_at = null, unread_count = 0
+  where last_message_id is not null or unread_count > 0 or last_inbound_at is not null;
+  return null;
+end $$;
+create trigger forget after truncate on public.messages
+  for each statement execute function clarin.forget_messages();
+alter table public.messages enable always trigger forget;
 
 -- An action of ours counts when it was sent.
 create function clarin.act_on_message() returns trigger

@@ -14,7 +14,12 @@ export function createMediaKey(accountId: number, uuid: string = randomUUID()): 
   return key;
 }
 
+/** Whether `createMediaKey` would make it. */
+export function isMediaKey(key: string): boolean {
+  return KEY.test(key);
+}
+
 /** @throws ClarinError `internal` for what `createMediaKey` would not make: keys come from nobody but us. */
 export function assertMediaKey(key: string): void {
-  if (!KEY.test(key)) throw new ClarinError('internal', 'this is not a key of the media store');
+  if (!isMediaKey(key)) throw new ClarinError('internal', 'this is not a key of the media store');
 }

@@ -51,6 +51,29 @@ export const PURGES: readonly Purge[] = [
     says: 'leads in the trash for 30 days',
     statement: byId(sql`public.leads`, sql`deleted_at < now() - interval '30 days'`),
   },
+  {
+    table: 'device_pairings',
+    says: 'pairings over for a day',
+    statement: byId(sql`public.device_pairings`, sql`expires_at < now() - interval '1 day'`),
+  },
+  {
+    table: 'messages',
+    says: 'messages that waited for a device that is gone: they failed',
+    // Deleting a device fails what waits for it; what was written in that very moment is found here.
+    statement: sql`
+      update public.messages
+      set status = 'failed', error = 'the device was deleted before this was sent'
+      where id in (
+        select message.id
+        from public.messages as message
+        where message.status = 'pending' and not exists (
+          select from public.devices as device
+          where device.account_id = message.account_id and device.id = message.device_id
+        )
+        limit ${BATCH_ROWS}
+      ) and status = 'pending'
+      returning true as is_gone`,
+  },
 ];
 
 function byId(table: Sql, isOver: Sql): Sql {

@@ -1,5 +1,6 @@
 import { startRounds, type Running } from '../../platform/lifecycle.ts';
 import type { Log } from '../../platform/log.ts';
+import { isMediaKey } from '../../platform/media/key.ts';
 import type { MediaStore } from '../../platform/media/store.ts';
 import type { Database } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
@@ -25,7 +26,7 @@ export function startMediaRemoval(means: Means): Running {
  * more, which does no harm. @throws ClarinError `unavailable` when the store or Postgres is away.
  */
 export async function removeMedia(
-  { database, media }: Means,
+  { database, media, log }: Means,
   signal?: AbortSignal,
 ): Promise<number> {
   let removed = 0;
@@ -37,7 +38,11 @@ export async function removeMedia(
         order by id
         limit ${BATCH}
         for update skip locked`);
-      for (const row of rows) await media.delete(row['object_key'] ?? '');
+      for (const { object_key: key } of rows) {
+        // Written by hand, perhaps: nothing of ours is there, and nobody else waits behind it.
+        if (key && isMediaKey(key)) await media.delete(key);
+        else log.warn({ key }, 'not a key of the media store');
+      }
       await tx.query(sql`
         delete from private.media_removals
         where id = any(${rows.map((row) => Number(row['id']))}::bigint[])`);

@@ -225,3 +225,25 @@ describe('two who write into one chat at once', () => {
     expect(await world.chat(two)).toMatchObject({ unread_count: '24', last_at: '11:33' });
   });
 });
+
+describe('everything that was ever said', () => {
+  it('is forgotten by every chat when the messages are truncated', async () => {
+    const chat = await world.newChat();
+    await world.say({ chat, at: at('09:00'), body: 'Gone soon' });
+    await world.db.query(sql`truncate public.messages cascade`);
+    expect(await world.chat(chat)).toMatchObject({
+      last_message_id: null,
+      last_message: null,
+      inbound_at: null,
+      unread_count: '0',
+      is_unread: 'f',
+    });
+  });
+
+  it('keeps a chat unread as long as something in it is', async () => {
+    const chat = await world.newChat();
+    await world.say({ chat, at: at('09:00'), body: 'Read me' });
+    await world.db.query(sql`update public.chats set is_unread = false where id = ${chat}`);
+    expect(await world.chat(chat)).toMatchObject({ unread_count: '1', is_unread: 't' });
+  });
+});

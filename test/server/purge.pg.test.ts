@@ -54,6 +54,14 @@ async function fill(): Promise<void> {
     select account_id, id, decode(md5(random()::text), 'hex'), now() + n * interval '1 hour'
     from session cross join generate_series(-1, 1, 2) as n`);
   await owner.query(sql`
+    update public.device_pairings set expires_at = now() - interval '2 days' where account_id = ${one.accountId}`);
+  await owner.query(sql`
+    insert into public.messages (account_id, chat_id, device_id, body, is_from_me, client_id)
+    values
+      (${one.accountId}, ${one.chatIds[0]}, 999999, 'x', true, 'of a device that is gone'),
+      (${one.accountId}, ${one.chatIds[0]}, ${one.deviceIds[0]}, 'x', true, 'of a device that is there')
+    on conflict do nothing`);
+  await owner.query(sql`
     update public.leads set deleted_at = now() - interval '31 days' where id = ${one.leadIds[0]}`);
   await owner.query(sql`
     update public.leads set deleted_at = now() - interval '29 days' where id = ${one.leadIds[1]}`);
@@ -63,7 +71,21 @@ test('removes what is over, in batches, and nothing else', async () => {
   await fill();
   const removed: Record<string, number> = {};
   for (const purge of PURGES) removed[purge.table] = await purgeTable(means(), purge);
-  expect(removed).toEqual({ idempotency_keys: 1_198, refresh_tokens: 3, sessions: 2, leads: 1 });
+  expect(removed).toEqual({
+    idempotency_keys: 1_198,
+    refresh_tokens: 3,
+    sessions: 2,
+    leads: 1,
+    device_pairings: 1,
+    messages: 1,
+  });
+  const [orphan] = await owner.query(
+    sql`select status, error from public.messages where client_id = 'of a device that is gone'`,
+  );
+  expect(orphan).toMatchObject({
+    status: 'failed',
+    error: expect.stringContaining('deleted') as string,
+  });
   expect(await count('private', 'idempotency_keys')).toBe(2);
   expect(await count('public', 'leads')).toBe(11);
   // The tokens of a session that goes go with it.
