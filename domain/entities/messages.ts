@@ -1,7 +1,7 @@
 import { boolean, id, json, text, timestamp } from '../column.ts';
 import { defineEntity } from '../entity.ts';
 
-export const MESSAGE_TYPES = [
+const MESSAGE_TYPES = [
   'text',
   'image',
   'video',

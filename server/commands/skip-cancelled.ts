@@ -4,7 +4,7 @@ import { sql, type Sql } from '../../platform/sql.ts';
 type Options = { readonly accountId: number; readonly id: number };
 
 /** Recipients that one transaction leaves out: as many as a person who cancels can wait for. */
-export const SKIPPED_AT_ONCE = 5_000;
+const SKIPPED_AT_ONCE = 5_000;
 
 /** The first of those who wait, held in the order of their ids. */
 export function waitingRecipients({ accountId, id }: Options): Sql {
