@@ -84,7 +84,9 @@ describe.each(served.map((entity) => [entity.table, entity] as const))(
       expect(list.status).toBe(400);
       expect(list.body.details.fields.length).toBeGreaterThan(0);
       const created = await api.ask(one, 'POST', `/api/${table}`, { body: { no_such_column: 1 } });
-      expect(created.status).toBe(entity.rest === 'crud' ? 400 : 404);
+      // Imports are read by the plain routes and made by a form of their own.
+      const isMade = entity.rest === 'crud' || table === 'imports';
+      expect(created.status).toBe(isMade ? 400 : 404);
       expect((await api.ask(one, 'GET', `/api/${table}/none`)).status).toBe(400);
       const minCommit = await api.ask(one, 'GET', `/api/${table}`, {
         headers: { 'clarin-min-commit': 'yesterday' },
