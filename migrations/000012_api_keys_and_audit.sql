@@ -145,41 +145,70 @@ create function clarin.audit() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
   origin jsonb := coalesce(nullif(current_setting('clarin.origin', true), ''), '{}')::jsonb;
-  old_row jsonb := case when tg_op = 'INSERT' then '{}' else to_jsonb(old) end;
-  new_row jsonb := case when tg_op = 'DELETE' then '{}' else to_jsonb(new) end;
-  known jsonb := case when tg_op = 'DELETE' then old_row else new_row end;
-  -- Change by themselves, or with every write.
+  -- Change by themselves, or with every write; and what every entry has anyway.
   noise text[] := '{created_at,updated_at,last_used_at,last_seen_at,failed_logins,locked_until}';
-  secrets text[] := '{password_hash,key_hash,object_key}';
-  was jsonb;
-  is_now jsonb;
+  old_row jsonb := case when tg_op <> 'INSERT' then to_jsonb(old) - noise end;
+  new_row jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) - noise end;
+  known jsonb := coalesce(new_row, old_row);
+  concerned bigint[];
 begin
-  select jsonb_object_agg(key, case when key = any (secrets) then '"(secret)"' else old_row -> key end)
-      filter (where old_row ? key and old_row -> key <> 'null'),
-    jsonb_object_agg(key, case when key = any (secrets) then '"(secret)"' else new_row -> key end)
-      filter (where new_row ? key and new_row -> key <> 'null')
-    into was, is_now
-  from (select jsonb_object_keys(old_row || new_row) as key) as keys
-  where old_row -> key is distinct from new_row -> key and key <> all (noise) and key <> 'account_id';
-  if tg_op = 'UPDATE' and was is null and is_now is null then
-    return null;
+  if tg_op = 'UPDATE' then
+    select jsonb_object_agg(key, old_row -> key) filter (where old_row -> key <> 'null'),
+      jsonb_object_agg(key, new_row -> key) filter (where new_row -> key <> 'null')
+      into old_row, new_row
+    from jsonb_object_keys(new_row) as key
+    where old_row -> key is distinct from new_row -> key;
+    if old_row is null and new_row is null then
+      return null;
+    end if;
   end if;
+  concerned := case tg_table_name
+    when 'accounts' then array[(known ->> 'id')::bigint]
+    -- A user is of every account it is a member of.
+    when 'users' then array(select account_id from public.memberships where user_id = (known ->> 'id')::bigint)
+    else array[(known ->> 'account_id')::bigint]
+  end;
   insert into public.audit_log (account_id, actor_id, source, request_id, action, entity, entity_id, before, after)
   select account.id, (origin ->> 'actor_id')::bigint, coalesce(origin ->> 'source', 'sql'),
-    left(origin ->> 'request_id', 64), lower(tg_op), tg_table_name, (known ->> 'id')::bigint, was, is_now
-  from public.accounts as account
-  -- A user is of every account it is a member of. An account that is going takes everything with it.
-  where case tg_table_name
-    when 'accounts' then account.id = (known ->> 'id')::bigint and tg_op <> 'DELETE'
-    when 'users' then account.id in (
-      select account_id from public.memberships where user_id = (known ->> 'id')::bigint
-    )
-    else account.id = (known ->> 'account_id')::bigint
-  end;
+    left(origin ->> 'request_id', 64), lower(tg_op), tg_table_name, (known ->> 'id')::bigint,
+    clarin.mask_secrets(old_row), clarin.mask_secrets(new_row)
+  from unnest(concerned) as wanted (id)
+  -- An account that is going takes everything with it.
+  join public.accounts as account on account.id = wanted.id
+  where not (tg_table_name = 'accounts' and tg_op = 'DELETE');
   -- Looked at only where it comes before: a user who goes, goes.
   return old;
 end $$;
+
+-- Names a secret without showing it; leaves out what is not there.
+create function clarin.mask_secrets(row_json jsonb) returns jsonb
+language sql immutable as $$
+  select jsonb_strip_nulls(row_json - 'account_id') || case
+    when row_json ?| '{password_hash,key_hash,object_key}' then (
+      select coalesce(jsonb_object_agg(name, '(secret)'), '{}')
+      from unnest('{password_hash,key_hash,object_key}'::text[]) as name
+      where row_json ? name
+    )
+    else '{}'
+  end
+$$;
 revoke all on function clarin.audit() from public;
+
+-- The same for rows that go by thousands: one statement writes all of it down.
+create function clarin.audit_removed() returns trigger
+language plpgsql security definer set search_path = '' as $$
+declare
+  origin jsonb := coalesce(nullif(current_setting('clarin.origin', true), ''), '{}')::jsonb;
+begin
+  insert into public.audit_log (account_id, actor_id, source, request_id, action, entity, entity_id, before)
+  select account.id, (origin ->> 'actor_id')::bigint, coalesce(origin ->> 'source', 'sql'),
+    left(origin ->> 'request_id', 64), 'delete', tg_table_name, (gone.known ->> 'id')::bigint,
+    clarin.mask_secrets(gone.known - '{created_at,updated_at}'::text[])
+  from (select to_jsonb(removed) as known from removed) as gone
+  join public.accounts as account on account.id = (gone.known ->> 'account_id')::bigint;
+  return null;
+end $$;
+revoke all on function clarin.audit_removed() from public;
 
 do $$
 declare
@@ -218,7 +247,9 @@ begin
   -- each message of a chat that goes.
   foreach name in array '{contacts,leads,tags,chats,media}'::text[] loop
     execute format(
-      'create trigger audit after delete on public.%I for each row execute function clarin.audit()', name
+      'create trigger audit after delete on public.%I referencing old table as removed
+         for each statement execute function clarin.audit_removed()',
+      name
     );
     execute format('alter table public.%I enable always trigger audit', name);
   end loop;
