@@ -50,10 +50,7 @@ describe('adding an entity', () => {
     await writeFile(join(copy, 'migrations/000900_offices.sql'), MIGRATION);
     const registry = join(copy, 'domain/registry.ts');
     const text = await readFile(registry, 'utf8');
-    await writeFile(
-      registry,
-      text.replace('  contact_tags,\n];', '  contact_tags,\n  offices,\n];'),
-    );
+    await writeFile(registry, text.replace('\n];', '\n  offices,\n];'));
     await appendFile(registry, `import { offices } from './entities/offices.ts';\n`);
     program = join(copy, 'bin/clarin.mjs');
     stack = await startStack({

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ENTITIES } from '../../domain/registry.ts';
 import type { Database } from '../../platform/postgres.ts';
+import { createConversations, createSalesTools } from '../support/conversation-fixture.ts';
 import { eventually } from '../support/services.ts';
 import { openTruth, startModel, untilEqual } from './support/compare.ts';
 import type { ModelClient } from './support/model-client.ts';
@@ -31,6 +32,16 @@ describe('isolation', () => {
     await truth.close();
     await stack.close();
   });
+
+  /** Four people to talk to. */
+  async function people(id: number): Promise<number[]> {
+    const rows = await stack.sql(
+      `insert into contacts (account_id, name)
+       select $1, $2 || number from generate_series(1, 4) as number returning id`,
+      [id, SECRET],
+    );
+    return rows.map((row) => Number(row['id']));
+  }
 
   /** A row in every table of the first account, then changes, then deletes. */
   async function liveALife(): Promise<void> {
@@ -73,6 +84,10 @@ describe('isolation', () => {
       id,
       SECRET,
     ]);
+    const tag2 = await one('insert into tags (account_id, name) values ($1, $2) returning id', [
+      id,
+      `${SECRET} too`,
+    ]);
     await stack.sql('insert into lead_tags (account_id, lead_id, tag_id) values ($1, $2, $3)', [
       id,
       lead,
@@ -86,6 +101,20 @@ describe('isolation', () => {
       'update accounts set name = $2, settings = jsonb_build_object($2::text, 1) where id = $1',
       [id, SECRET],
     );
+    const conversations = await createConversations(truth, {
+      accountId: id,
+      userId: user,
+      contactIds: await people(id),
+      tagIds: [tag, tag2],
+    });
+    await createSalesTools(truth, {
+      accountId: id,
+      userId: user,
+      contactIds: await people(id),
+      leadIds: [lead],
+      ...conversations,
+    });
+    await stack.sql('update messages set body = $2 where account_id = $1', [id, SECRET]);
     await untilEqual(mine, truth, id);
     for (const table of ['leads', 'contacts', 'tags', 'pipelines', 'roles']) {
       const column = table === 'leads' ? 'title' : 'name';
@@ -94,6 +123,8 @@ describe('isolation', () => {
         [id, SECRET],
       );
     }
+    await stack.sql('delete from chats where account_id = $1', [id]);
+    await stack.sql('delete from devices where account_id = $1', [id]);
     await stack.sql('delete from leads where id = $1', [lead]);
     await stack.sql('delete from contacts where id = $1', [contact]);
     await stack.sql('delete from tags where id = $1', [tag]);
