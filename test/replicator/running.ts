@@ -109,8 +109,11 @@ export async function createWorld(
 export const isGreen = async (replicator: RunningReplicator): Promise<boolean> =>
   (await replicator.health()).status === 'green';
 
-/** Until health is green: the stream runs and heartbeats come back. */
-export async function untilGreen(replicator: RunningReplicator, timeoutMs = 15_000): Promise<void> {
+/**
+ * Until health is green: the stream runs and heartbeats come back. A new slot waits for every transaction of the cluster,
+ * those of other test files too.
+ */
+export async function untilGreen(replicator: RunningReplicator, timeoutMs = 45_000): Promise<void> {
   await eventually(() => isGreen(replicator), { says: 'health is green', timeoutMs });
 }
 
