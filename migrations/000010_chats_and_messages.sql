@@ -351,8 +351,9 @@ language sql immutable parallel safe as $$
 $$;
 
 -- One update per chat and statement, however many messages came. An older message never replaces a newer preview.
+-- Planned anew each time: a plan made while the table was nearly empty would read all of it for each row that comes.
 create function clarin.count_messages_in() returns trigger
-language plpgsql as $$
+language plpgsql set plan_cache_mode = 'force_custom_plan' as $$
 declare
   account bigint;
   actions bigint[];
