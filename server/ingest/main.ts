@@ -4,7 +4,7 @@ import type { Config } from '../../platform/config.ts';
 import { judgeHealth } from '../../platform/health.ts';
 import type { Running } from '../../platform/lifecycle.ts';
 import type { Log } from '../../platform/log.ts';
-import { createMediaStore } from '../../platform/media/store.ts';
+import { createMediaStore, type MediaStore } from '../../platform/media/store.ts';
 import { createMetrics, type Metrics } from '../../platform/metrics.ts';
 import { createDatabase, type Database } from '../../platform/postgres.ts';
 import { checkDatabase } from '../api/ops/health.ts';
@@ -30,9 +30,9 @@ export async function startIngest(config: Config, log: Log): Promise<Running & {
   });
   try {
     await assertDatabaseFits(database, config.databaseUrl);
-    const server = createProbeServer(database, metrics);
-    const port = await listen(server, config);
     const media = await createMediaStore(config.media);
+    const server = createProbeServer({ database, media, metrics });
+    const port = await listen(server, config);
     const means = { database, media, log, metrics };
     const workers = [
       startPurge(means),
@@ -56,7 +56,9 @@ export async function startIngest(config: Config, log: Log): Promise<Running & {
   }
 }
 
-function createProbeServer(database: Database, metrics: Metrics): Server {
+type Probed = { database: Database; media: MediaStore; metrics: Metrics };
+
+function createProbeServer({ database, media, metrics }: Probed): Server {
   return createServer({ requestTimeout: 5_000 }, (request, response) => {
     const send = (status: number, type: string, body: string): void => {
       response.writeHead(status, { 'content-type': type }).end(body);
@@ -66,7 +68,9 @@ function createProbeServer(database: Database, metrics: Metrics): Server {
         case '/health/live':
           return send(200, 'application/json', '{"status":"green"}');
         case '/health/ready': {
-          const health = judgeHealth([await checkDatabase(database)]);
+          // Not in the API's: who cannot upload can still do everything else there.
+          const checks = await Promise.all([checkDatabase(database), media.check()]);
+          const health = judgeHealth(checks);
           return send(
             health.status === 'green' ? 200 : 503,
             'application/json',

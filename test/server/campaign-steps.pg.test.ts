@@ -12,21 +12,6 @@ const FUTURE = '2099-01-01T10:00:00Z';
 
 const api = () => world.api;
 
-const step = (id: number, verb: string, caller?: { token: string }) =>
-  world.ask('POST', `/api/campaigns/${id}/${verb}`, undefined, caller);
-const addTo = (id: number, body: unknown, caller?: { token: string }) =>
-  world.ask('POST', `/api/campaigns/${id}/recipients`, body, caller);
-const patch = (id: number, body: unknown) => world.ask('PATCH', `/api/campaigns/${id}`, body);
-
-async function recipientsOf(id: number) {
-  const { body } = await world.ask('GET', `/api/campaign_recipients?campaign_id=${id}&limit=200`);
-  return body.data as { id: number; contact_id: number; status: string; error?: string }[];
-}
-
-async function setStatus(id: number, status: string): Promise<void> {
-  await world.api.owner.query(sql`update public.campaigns set status = ${status} where id = ${id}`);
-}
-
 describe('starting', () => {
   test('runs at once, or waits for its time', async () => {
     const now = await world.running(1);
@@ -36,7 +21,7 @@ describe('starting', () => {
     expect(started['next_at']).toBeDefined();
     const later = await world.draft({ scheduled_at: FUTURE });
     await world.add(later, await world.people(1));
-    const { body } = await step(later, 'start');
+    const { body } = await world.step(later, 'start');
     expect(body.data).toMatchObject({
       status: 'scheduled',
       next_at: '2099-01-01T10:00:00.000000Z',
@@ -59,7 +44,7 @@ describe('starting', () => {
   ])('is refused for %s', async (reason, values, says) => {
     const id = await world.draft(values);
     if (reason !== 'no_recipients') await world.add(id, await world.people(1));
-    const answer = await step(id, 'start');
+    const answer = await world.step(id, 'start');
     expect(answer.status).toBe(422);
     expect(answer.body.error).toBe(says);
     expect(answer.body.details.reason).toBe(reason);
@@ -69,14 +54,14 @@ describe('starting', () => {
     const id = await world.draft({ template: '{{name}} {{company}} {{code|none}} {{product}}' });
     const [a, b] = await world.people(2, { company: null });
     const [c] = await world.people(1, { name: '  ', company: 'Andes' });
-    await addTo(id, {
+    await world.addTo(id, {
       recipients: [
         { contact_id: a, variables: { product: ' ' } },
         { contact_id: b, variables: { product: 'Coffee', company: 'Own' } },
         { contact_id: c, variables: { product: 'Tea' } },
       ],
     });
-    const answer = await step(id, 'start');
+    const answer = await world.step(id, 'start');
     expect(answer.status).toBe(422);
     expect(answer.body.details).toEqual({
       reason: 'missing_values',
@@ -85,8 +70,8 @@ describe('starting', () => {
     expect(answer.body.error).toContain(
       'there is no value for {{company}} (1 recipient), {{name}} (1 recipient), {{product}} (1 recipient)',
     );
-    await patch(id, { template: '{{name|friend}} {{company|you}} {{product|it}}' });
-    expect((await step(id, 'start')).status).toBe(200);
+    await world.patch(id, { template: '{{name|friend}} {{company|you}} {{product|it}}' });
+    expect((await world.step(id, 'start')).status).toBe(200);
   });
 
   test('is refused while its file is not stored', async () => {
@@ -95,19 +80,19 @@ describe('starting', () => {
       values (${world.one.accountId}, 'pending/file', 'image/png', 'pending') returning id`);
     const id = await world.draft({ media_id: Number(file?.['id']) });
     await world.add(id, await world.people(1));
-    expect((await step(id, 'start')).body.details.reason).toBe('not_stored');
+    expect((await world.step(id, 'start')).body.details.reason).toBe('not_stored');
   });
 
   test('is for drafts, scheduled and paused campaigns', async () => {
     const id = await world.running(1);
     for (const status of ['running', 'done', 'cancelled']) {
-      await setStatus(id, status);
-      const answer = await step(id, 'start');
+      await world.setStatus(id, status);
+      const answer = await world.step(id, 'start');
       expect(answer.status).toBe(409);
       expect(answer.body.error).toBe(`a campaign that is ${status} cannot be started`);
     }
-    await setStatus(id, 'paused');
-    expect((await step(id, 'start')).body.data.status).toBe('running');
+    await world.setStatus(id, 'paused');
+    expect((await world.step(id, 'start')).body.data.status).toBe('running');
   });
 });
 
@@ -117,11 +102,11 @@ describe('pausing, cancelling and deleting', () => {
     await api().owner.query(
       sql`update public.campaigns set last_claimed_at = now(), batch_count = 1 where id = ${id}`,
     );
-    const paused = await step(id, 'pause');
+    const paused = await world.step(id, 'pause');
     expect(paused.body.data).toMatchObject({ status: 'paused', pending_count: 2 });
     expect(paused.body.data.next_at).toBeUndefined();
-    expect((await step(id, 'pause')).status).toBe(409);
-    await step(id, 'start');
+    expect((await world.step(id, 'pause')).status).toBe(409);
+    await world.step(id, 'start');
     const [row] = await api().owner.query(sql`
       select next_at - last_claimed_at between interval '59 minutes' and interval '61 minutes' as keeps_pace
       from public.campaigns where id = ${id}`);
@@ -130,12 +115,12 @@ describe('pausing, cancelling and deleting', () => {
 
   test('a cancelled campaign skips whoever waits, and nobody else', async () => {
     const id = await world.running(3);
-    const [claimed, sent] = await recipientsOf(id);
+    const [claimed, sent] = await world.recipientsByApi(id);
     await api().owner.query(sql`
       update public.campaign_recipients
       set status = case id when ${claimed?.id}::bigint then 'claimed' else 'sent' end
       where id in (${claimed?.id}, ${sent?.id})`);
-    const { body } = await step(id, 'cancel');
+    const { body } = await world.step(id, 'cancel');
     expect(body.data).toMatchObject({
       status: 'cancelled',
       pending_count: 0,
@@ -144,13 +129,13 @@ describe('pausing, cancelling and deleting', () => {
       skipped_count: 1,
     });
     expect(body.data.finished_at).toBeDefined();
-    expect(await recipientsOf(id)).toMatchObject([
+    expect(await world.recipientsByApi(id)).toMatchObject([
       { status: 'claimed' },
       { status: 'sent' },
       { status: 'skipped', error: 'The campaign was cancelled.' },
     ]);
-    expect((await step(id, 'cancel')).status).toBe(409);
-    expect((await step(id, 'start')).status).toBe(409);
+    expect((await world.step(id, 'cancel')).status).toBe(409);
+    expect((await world.step(id, 'start')).status).toBe(409);
   });
 
   test('a running campaign is not deleted; any other goes with its recipients', async () => {
@@ -158,17 +143,17 @@ describe('pausing, cancelling and deleting', () => {
     const refused = await world.ask('DELETE', `/api/campaigns/${id}`);
     expect(refused.status).toBe(409);
     expect(refused.body.error).toContain('pause it first');
-    await step(id, 'pause');
+    await world.step(id, 'pause');
     const seen = await world.ask('GET', `/api/campaigns/${id}`);
     expect((await world.ask('DELETE', `/api/campaigns/${id}`)).body).toEqual(seen.body);
-    expect(await recipientsOf(id)).toEqual([]);
+    expect(await world.recipientsByApi(id)).toEqual([]);
   });
 });
 
 describe('progress', () => {
   test('counts each recipient once, and says what it waits for and when it will be over, in one statement', async () => {
     const id = await world.running(5, { delay_seconds_min: 60, delay_seconds_max: 60 });
-    const rows = await recipientsOf(id);
+    const rows = await world.recipientsByApi(id);
     const states = ['delivered', 'read', 'skipped'];
     for (const [index, status] of states.entries())
       await api().owner.query(sql`
@@ -196,7 +181,7 @@ describe('progress', () => {
     await api().owner.query(
       sql`update public.devices set status = 'connected' where id = ${world.deviceId}`,
     );
-    await step(id, 'pause');
+    await world.step(id, 'pause');
     const paused = await world.ask('GET', `/api/campaigns/${id}/progress`);
     expect(paused.body.data.estimated_end_at).toBeUndefined();
   });

@@ -19,7 +19,16 @@ export type CampaignWorld = {
   /** A draft with so many people in it, started. */
   running(count: number, values?: Person): Promise<number>;
   read(campaignId: number): Promise<Record<string, unknown>>;
+  /** `POST /api/campaigns/:id/<verb>`. */
+  step(campaignId: number, verb: string, caller?: { token: string }): Promise<Answer>;
+  addTo(campaignId: number, body: unknown, caller?: { token: string }): Promise<Answer>;
+  patch(campaignId: number, body: unknown): Promise<Answer>;
+  recipientsByApi(campaignId: number): Promise<Recipient[]>;
+  /** As nobody may but SQL. */
+  setStatus(campaignId: number, status: string): Promise<void>;
 };
+
+type Recipient = { id: number; contact_id: number; status: string; error?: string };
 
 let phones = 0;
 
@@ -73,6 +82,14 @@ export async function startCampaignWorld(): Promise<CampaignWorld> {
       return id;
     },
     read: async (id) => (await must(ask('GET', `/api/campaigns/${id}`))).body.data,
+    step: (id, verb, caller) => ask('POST', `/api/campaigns/${id}/${verb}`, undefined, caller),
+    addTo: (id, body, caller) => ask('POST', `/api/campaigns/${id}/recipients`, body, caller),
+    patch: (id, body) => ask('PATCH', `/api/campaigns/${id}`, body),
+    recipientsByApi: async (id) =>
+      (await ask('GET', `/api/campaign_recipients?campaign_id=${id}&limit=200`)).body.data,
+    setStatus: async (id, status) => {
+      await api.owner.query(sql`update public.campaigns set status = ${status} where id = ${id}`);
+    },
   };
   return world;
 }

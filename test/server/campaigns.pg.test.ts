@@ -13,21 +13,6 @@ const FUTURE = '2099-01-01T10:00:00Z';
 
 const api = () => world.api;
 
-const step = (id: number, verb: string, caller?: { token: string }) =>
-  world.ask('POST', `/api/campaigns/${id}/${verb}`, undefined, caller);
-const addTo = (id: number, body: unknown, caller?: { token: string }) =>
-  world.ask('POST', `/api/campaigns/${id}/recipients`, body, caller);
-const patch = (id: number, body: unknown) => world.ask('PATCH', `/api/campaigns/${id}`, body);
-
-async function recipientsOf(id: number) {
-  const { body } = await world.ask('GET', `/api/campaign_recipients?campaign_id=${id}&limit=200`);
-  return body.data as { id: number; contact_id: number; status: string; error?: string }[];
-}
-
-async function setStatus(id: number, status: string): Promise<void> {
-  await world.api.owner.query(sql`update public.campaigns set status = ${status} where id = ${id}`);
-}
-
 describe('drafting', () => {
   test('writes down who drafted it; what it cannot be is not taken', async () => {
     const body = { name: 'News', template: 'Hello', device_id: world.deviceId };
@@ -53,7 +38,7 @@ describe('drafting', () => {
     expect(answer.status).toBe(400);
     expect(answer.body.error).toContain('body.template: holds {{ }}');
     const id = await world.draft();
-    expect((await patch(id, { template: 'Hello {{name' })).status).toBe(400);
+    expect((await world.patch(id, { template: 'Hello {{name' })).status).toBe(400);
   });
 
   test('of a device of another account, or delays the wrong way round, is refused', async () => {
@@ -68,17 +53,17 @@ describe('changing', () => {
   test('is for campaigns that do not run and are not over', async () => {
     const id = await world.draft();
     for (const status of ['draft', 'paused']) {
-      await setStatus(id, status);
-      expect((await patch(id, { name: `Was ${status}` })).status).toBe(200);
+      await world.setStatus(id, status);
+      expect((await world.patch(id, { name: `Was ${status}` })).status).toBe(200);
     }
     for (const status of ['running', 'done', 'cancelled']) {
-      await setStatus(id, status);
-      const answer = await patch(id, { name: 'Other' });
+      await world.setStatus(id, status);
+      const answer = await world.patch(id, { name: 'Other' });
       expect(answer.status).toBe(409);
       expect(answer.body.error).toBe(`a campaign that is ${status} cannot be changed`);
       expect(answer.body.details).toEqual({ status });
     }
-    expect((await patch(9_007_199_254_740_991, { name: 'x' })).status).toBe(404);
+    expect((await world.patch(9_007_199_254_740_991, { name: 'x' })).status).toBe(404);
   });
 
   test('minds If-Match', async () => {
@@ -91,16 +76,16 @@ describe('changing', () => {
   test('of the time of a scheduled one moves when it begins; without a time it is a draft', async () => {
     const id = await world.draft({ scheduled_at: FUTURE });
     await world.add(id, await world.people(1));
-    expect((await step(id, 'start')).body.data).toMatchObject({
+    expect((await world.step(id, 'start')).body.data).toMatchObject({
       status: 'scheduled',
       next_at: '2099-01-01T10:00:00.000000Z',
     });
-    const later = await patch(id, { scheduled_at: '2099-01-02T10:00:00Z' });
+    const later = await world.patch(id, { scheduled_at: '2099-01-02T10:00:00Z' });
     expect(later.body.data).toMatchObject({
       status: 'scheduled',
       next_at: '2099-01-02T10:00:00.000000Z',
     });
-    const never = await patch(id, { scheduled_at: null });
+    const never = await world.patch(id, { scheduled_at: null });
     expect(never.body.data.status).toBe('draft');
     expect(never.body.data.next_at).toBeUndefined();
   });
@@ -108,12 +93,12 @@ describe('changing', () => {
   test('of a scheduled one into what could not run is refused', async () => {
     const id = await world.draft({ scheduled_at: FUTURE });
     await world.add(id, await world.people(1));
-    await step(id, 'start');
+    await world.step(id, 'start');
     for (const [values, reason] of [
       [{ device_id: null }, 'no_device'],
       [{ template: 'Hello {{nobody_has_it}}' }, 'missing_values'],
     ] as const) {
-      const answer = await patch(id, values);
+      const answer = await world.patch(id, values);
       expect(answer.status).toBe(422);
       expect(answer.body.details.reason).toBe(reason);
     }
@@ -132,7 +117,7 @@ describe('recipients', () => {
     const [foreign] = world.two.contactIds;
     const contact_ids = [...people, group, barred, nowhere, byLid, foreign, people[0]];
     api().statements.length = 0;
-    const first = await addTo(id, { contact_ids });
+    const first = await world.addTo(id, { contact_ids });
     expect(first.status).toBe(200);
     const inserts = api().statements.filter((text) =>
       text.includes('insert into public.campaign_recipients'),
@@ -140,7 +125,7 @@ describe('recipients', () => {
     expect(inserts).toHaveLength(1);
     const skipped = { group: 1, do_not_contact: 1, no_address: 1, not_found: 1 };
     expect(first.body.data).toEqual({ added: 4, already: 0, left: 0, skipped });
-    const again = await addTo(id, { contact_ids });
+    const again = await world.addTo(id, { contact_ids });
     expect(again.body.data).toEqual({ added: 0, already: 4, left: 0, skipped });
     expect(await world.read(id)).toMatchObject({ total_count: 4, pending_count: 4 });
   });
@@ -156,33 +141,35 @@ describe('recipients', () => {
         (${world.one.accountId}, ${people[1]}, ${a})`);
     const all = await world.draft();
     const filter = { tag_ids: [a, b, b], tag_match: 'all' };
-    expect((await addTo(all, { filter })).body.data.added).toBe(1);
-    expect((await recipientsOf(all)).map(({ contact_id }) => contact_id)).toEqual([people[0]]);
+    expect((await world.addTo(all, { filter })).body.data.added).toBe(1);
+    expect((await world.recipientsByApi(all)).map(({ contact_id }) => contact_id)).toEqual([
+      people[0],
+    ]);
     const any = await world.draft();
-    expect((await addTo(any, { filter: { tag_ids: [a, b] } })).body.data.added).toBe(2);
+    expect((await world.addTo(any, { filter: { tag_ids: [a, b] } })).body.data.added).toBe(2);
     const foreign = { filter: { tag_ids: [...world.two.tagIds] } };
-    expect((await addTo(any, foreign)).body.data).toMatchObject({ added: 0, already: 0 });
+    expect((await world.addTo(any, foreign)).body.data).toMatchObject({ added: 0, already: 0 });
   });
 
   test('have variables of their own, by names in any case', async () => {
     const id = await world.draft({ template: '{{name}}: {{Product}} for {{price}}' });
     const [contact] = await world.people(1);
     const recipients = [{ contact_id: contact, variables: { PRODUCT: 'Coffee', price: 12.5 } }];
-    expect((await addTo(id, { recipients })).body.data.added).toBe(1);
+    expect((await world.addTo(id, { recipients })).body.data.added).toBe(1);
     const preview = await world.ask('POST', `/api/campaigns/${id}/preview`, {
       contact_id: contact,
     });
     expect(preview.body.data.text).toMatch(/^Person \d+: Coffee for 12.5$/);
     for (const variables of [{ 'first name': 'x' }, { list: ['x'] }, { text: 'x'.repeat(1_001) }])
-      expect((await addTo(id, { recipients: [{ contact_id: contact, variables }] })).status).toBe(
-        400,
-      );
+      expect(
+        (await world.addTo(id, { recipients: [{ contact_id: contact, variables }] })).status,
+      ).toBe(400);
   });
 
   test('are taken out only while they wait', async () => {
     const id = await world.draft();
     await world.add(id, await world.people(3));
-    const [first, second, third] = await recipientsOf(id);
+    const [first, second, third] = await world.recipientsByApi(id);
     await world.api.owner.query(
       sql`update public.campaign_recipients set status = 'sent' where id = ${second?.id}`,
     );
@@ -192,16 +179,16 @@ describe('recipients', () => {
     const ids = [first?.id, second?.id, Number(theirs?.['id'])];
     const answer = await world.ask('DELETE', `/api/campaigns/${id}/recipients`, { ids });
     expect(answer.body.data).toEqual({ matched: 2, changed: 1 });
-    expect((await recipientsOf(id)).map((row) => row.id)).toEqual([second?.id, third?.id]);
+    expect((await world.recipientsByApi(id)).map((row) => row.id)).toEqual([second?.id, third?.id]);
     expect(await world.read(id)).toMatchObject({ total_count: 2, pending_count: 1, sent_count: 1 });
   });
 
   test('are added to a running campaign, and not to one that is over', async () => {
     const id = await world.running(1);
-    expect((await addTo(id, { contact_ids: await world.people(1) })).body.data.added).toBe(1);
+    expect((await world.addTo(id, { contact_ids: await world.people(1) })).body.data.added).toBe(1);
     for (const status of ['done', 'cancelled']) {
-      await setStatus(id, status);
-      const answer = await addTo(id, { contact_ids: await world.people(1) });
+      await world.setStatus(id, status);
+      const answer = await world.addTo(id, { contact_ids: await world.people(1) });
       expect(answer.status).toBe(409);
       expect(answer.body.error).toBe(
         `a campaign that is ${status} cannot be given more recipients`,
@@ -214,7 +201,7 @@ describe('recipients', () => {
     const id = await world.draft();
     const [contact] = await world.people(1);
     const token = await api().tokenOf(world.one, ['campaigns']);
-    expect((await addTo(id, { contact_ids: [contact] }, { token })).status).toBe(403);
+    expect((await world.addTo(id, { contact_ids: [contact] }, { token })).status).toBe(403);
     const preview = await world.ask(
       'POST',
       `/api/campaigns/${id}/preview`,
@@ -222,7 +209,7 @@ describe('recipients', () => {
       { token },
     );
     expect(preview.status).toBe(403);
-    expect((await step(id, 'start', { token })).status).toBe(422);
+    expect((await world.step(id, 'start', { token })).status).toBe(422);
   });
 });
 

@@ -127,6 +127,19 @@ describe('starting', () => {
     await running.stop();
   });
 
+  test('ingest is red when its files have no place, and says so', async () => {
+    const running = await startIngest(configOf({ MEDIA_DIR: '/dev/null/media' }), log);
+    const answer = await fetch(`${running.url}/health/ready`);
+    expect(answer.status).toBe(503);
+    expect(await answer.json()).toMatchObject({
+      checks: [
+        { name: 'database', ok: true },
+        { name: 'media', ok: false },
+      ],
+    });
+    await running.stop();
+  });
+
   test('a port that is taken is named with the setting that changes it', async () => {
     const other = createServer().listen(0, '127.0.0.1');
     await new Promise((resolve) => other.once('listening', resolve));
