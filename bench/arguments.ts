@@ -10,15 +10,24 @@ export type BenchArguments = {
   readonly only: string;
   /** Readers at once. */
   readonly readers: number;
-  /** Between two requests of a reader in the paced phase. */
+  /** Between two requests of a reader in the paced phase, from 1; a person who clicks without a rest makes one a second. */
   readonly pauseMs: number;
 };
 
-export const USAGE = `usage: npm run bench -- api [--scale 1] [--seconds 20] [--seed 1] [--readers 50] [--pause 100] [--only <text>]
+export const USAGE = `usage: npm run bench -- api [--scale 1] [--seconds 20] [--seed 1] [--readers 50] [--pause 1000] [--only <text>]
 `;
 
 /** Undefined when the words make no sense: the caller prints the usage. */
 export function parseBenchArguments(words: readonly string[]): BenchArguments | undefined {
+  try {
+    return readArguments(words);
+  } catch {
+    // An option that is none of ours, or has no value.
+    return undefined;
+  }
+}
+
+function readArguments(words: readonly string[]): BenchArguments | undefined {
   const { values, positionals } = parseArgs({
     args: [...words],
     allowPositionals: true,
@@ -27,7 +36,7 @@ export function parseBenchArguments(words: readonly string[]): BenchArguments | 
       seconds: { type: 'string', default: '20' },
       seed: { type: 'string', default: '1' },
       readers: { type: 'string', default: '50' },
-      pause: { type: 'string', default: '100' },
+      pause: { type: 'string', default: '1000' },
       only: { type: 'string', default: '' },
     },
   });

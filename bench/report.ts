@@ -1,4 +1,5 @@
-import type { Measured, Samples } from './samples.ts';
+import { WRITE_PREFIX } from './routes.ts';
+import { Samples, type Measured } from './samples.ts';
 
 type Phases = { readonly cached: Measured; readonly bypassed: Measured };
 
@@ -7,15 +8,22 @@ const HEAD = ['route', 'requests', 'p50', 'p99', 'max', 'hits', 'requests', 'p50
 /** A table: each route as it is, and beside it with the cache bypassed. Milliseconds. */
 export function formatReport(title: string, { cached, bypassed }: Phases, seconds: number): string {
   const names = [...new Set([...cached.keys(), ...bypassed.keys()])].toSorted();
-  const rows = names.map((name) => [
-    name,
-    ...cells(cached.get(name)),
-    formatRate(cached.get(name)?.hitRate),
-    ...cells(bypassed.get(name)),
-  ]);
+  const writes = names.filter((name) => name.startsWith(WRITE_PREFIX));
+  const reads = names.filter((name) => !name.startsWith(WRITE_PREFIX));
+  const row = (name: string, of: readonly string[]): string[] => {
+    const samples = Samples.of(of.map((one) => cached.get(one)));
+    return [
+      name,
+      ...cells(samples),
+      formatRate(samples.hitRate),
+      ...cells(Samples.of(of.map((one) => bypassed.get(one)))),
+    ];
+  };
   const table = [
     HEAD,
-    ...rows.map(([name, a, b, c, d, hits, ...rest]) => [name, a, b, c, d, hits, ...rest]),
+    ...names.map((name) => row(name, [name])),
+    row('all reads', reads),
+    row('all writes', writes),
   ];
   const widths = HEAD.map((_, place) => Math.max(...table.map((row) => row[place]?.length ?? 0)));
   const lines = table.map((row) =>
@@ -40,8 +48,8 @@ export function formatReport(title: string, { cached, bypassed }: Phases, second
   ].join('\n');
 }
 
-function cells(samples: Samples | undefined): string[] {
-  if (!samples) return ['0', '', '', ''];
+function cells(samples: Samples): string[] {
+  if (samples.count === 0) return ['0', '', '', ''];
   const millis = [0.5, 0.99, 1].map((share) => samples.quantile(share).toFixed(1));
   return [String(samples.count), ...millis];
 }

@@ -38,6 +38,9 @@ function pick<T>(from: readonly T[], random: Random, power = 1): T {
 const begin = (words: readonly string[], random: Random, count: number): string =>
   pick(words, random).slice(0, count);
 
+/** Whatever has the three characters that a trigram takes. */
+const COMMON_WORDS = MIDDLES.flatMap((text) => text.split(' ')).filter((word) => word.length > 2);
+
 export const READS: readonly Route[] = [
   list('leads', 8, '/api/leads'),
   list('leads of a stage', 5, '/api/leads', (who, random) => ({
@@ -120,8 +123,12 @@ export const READS: readonly Route[] = [
     12,
     (who, random) => `/api/chats/${pick(who.chatIds, random, 2)}/messages`,
   ),
+  one('messages around a point', 2, (who, random) => {
+    const { id, chatId } = pick(who.messages, random);
+    return `/api/chats/${chatId}/messages?around=${id}`;
+  }),
   list('messages, search a common word', 1, '/api/messages', (_, random) => ({
-    search: pick(pick(MIDDLES, random).split(' '), random).padEnd(3, ' '),
+    search: pick(COMMON_WORDS, random),
   })),
   list('messages, search a phrase', 1, '/api/messages', (_, random) => ({
     search: pick(MIDDLES, random),
@@ -139,6 +146,13 @@ export const READS: readonly Route[] = [
   list('interactions of a contact', 2, '/api/interactions', (who, random) => ({
     contact_id: pick(who.contactIds, random),
   })),
+  one(
+    'timeline of a contact',
+    2,
+    (who, random) => `/api/contacts/${pick(who.contactIds, random)}/timeline`,
+  ),
+  list('stats', 1, '/api/stats'),
+  list('counts of the stages', 2, '/api/pipelines/counts'),
   list('campaigns', 1, '/api/campaigns'),
   list('quick replies', 1, '/api/quick_replies'),
   list('tags', 3, '/api/tags'),
@@ -149,9 +163,12 @@ function one(name: string, weight: number, path: (who: Caller, random: Random) =
   return { name, weight, ask: (who, random) => ({ method: 'GET', path: path(who, random) }) };
 }
 
+/** With which the names of writes begin, and no others. */
+export const WRITE_PREFIX = 'write: ';
+
 export const WRITES: readonly Route[] = [
   {
-    name: 'write: change a lead',
+    name: `${WRITE_PREFIX}change a lead`,
     weight: 4,
     ask: (who, random) => ({
       method: 'PATCH',
@@ -160,7 +177,7 @@ export const WRITES: readonly Route[] = [
     }),
   },
   {
-    name: 'write: move a lead',
+    name: `${WRITE_PREFIX}move a lead`,
     weight: 3,
     ask: (who, random) => ({
       method: 'POST',
@@ -169,7 +186,7 @@ export const WRITES: readonly Route[] = [
     }),
   },
   {
-    name: 'write: create a contact',
+    name: `${WRITE_PREFIX}create a contact`,
     weight: 1,
     ask: (_, random) => ({
       method: 'POST',
@@ -178,11 +195,11 @@ export const WRITES: readonly Route[] = [
     }),
   },
   {
-    name: 'write: send a message',
+    name: `${WRITE_PREFIX}send a message`,
     weight: 3,
     ask: (who, random) => ({
       method: 'POST',
-      path: `/api/chats/${pick(who.chatIds, random)}/messages`,
+      path: `/api/chats/${pick(who.sendableChatIds, random)}/messages`,
       body: { kind: 'text', body: pick(MIDDLES, random) },
     }),
   },

@@ -6,6 +6,18 @@ export class Samples {
   #cached = 0;
   readonly #statuses = new Map<number, number>();
 
+  /** All of theirs together. */
+  static of(several: readonly (Samples | undefined)[]): Samples {
+    const all = new Samples();
+    for (const samples of several) {
+      if (!samples) continue;
+      all.#millis.push(...samples.#millis);
+      all.#hits += samples.#hits;
+      all.#cached += samples.#cached;
+    }
+    return all;
+  }
+
   add(millis: number, answer: { status: number; cache: string | undefined }): void {
     this.#millis.push(millis);
     if (answer.cache === 'hit') this.#hits++;
@@ -20,7 +32,7 @@ export class Samples {
 
   /** From 0 to 1; undefined when the route keeps nothing. */
   get hitRate(): number | undefined {
-    return this.#cached === 0 ? undefined : this.#hits / this.#millis.length;
+    return this.#cached === 0 ? undefined : this.#hits / this.#cached;
   }
 
   /** Statuses from 300 on, and how often: none is expected. */

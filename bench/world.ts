@@ -15,6 +15,9 @@ export type AccountWorld = {
   readonly leads: readonly { readonly id: number; readonly createdAt: string }[];
   readonly contactIds: readonly number[];
   readonly chatIds: readonly number[];
+  /** Those among them whose contact did not ask to be left alone. */
+  readonly sendableChatIds: readonly number[];
+  readonly messages: readonly { readonly id: number; readonly chatId: number }[];
   /** Digits out of the middle of its contacts' numbers. */
   readonly phoneParts: readonly string[];
 };
@@ -50,6 +53,17 @@ async function readAccount(db: Queries, known: Known): Promise<AccountWorld> {
   const sample = sql`order by md5(id::text) limit ${SAMPLE}`;
   const leads = await db.query(sql`
     select id, created_at from public.leads where account_id = ${known.id} and deleted_at is null ${sample}`);
+  const chats = await db.query(sql`
+    select chat.id, contact.do_not_contact
+    from public.chats as chat
+    join public.contacts as contact on contact.account_id = chat.account_id and contact.id = chat.contact_id
+    where chat.account_id = ${known.id}
+    order by chat.active_at desc limit ${SAMPLE}`);
+  const chatIds = chats.map((row) => Number(row['id']));
+  const messages = await db.query(sql`
+    select id, chat_id
+    from public.messages
+    where account_id = ${known.id} and chat_id = any(${chatIds}) and target_message_id is null ${sample}`);
   const phones = await db.query(sql`
     select substr(phone, 6, 5) as part from public.contacts where account_id = ${known.id} and phone is not null ${sample}`);
   return {
@@ -71,9 +85,11 @@ async function readAccount(db: Queries, known: Known): Promise<AccountWorld> {
     contactIds: await ids(
       sql`select id from public.contacts where account_id = ${known.id} ${sample}`,
     ),
-    chatIds: await ids(
-      sql`select id from public.chats where account_id = ${known.id} order by active_at desc limit ${SAMPLE}`,
-    ),
+    chatIds,
+    sendableChatIds: chats
+      .filter((row) => row['do_not_contact'] === 'f')
+      .map((row) => Number(row['id'])),
+    messages: messages.map((row) => ({ id: Number(row['id']), chatId: Number(row['chat_id']) })),
     phoneParts: phones.map((row) => row['part'] ?? ''),
   };
 }

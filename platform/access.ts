@@ -3,7 +3,7 @@ import { ClarinError } from '../domain/errors.ts';
 import type { Principal } from '../domain/permission.ts';
 import { digestOfApiKey, isApiKey } from './api-key.ts';
 import type { Queries, TextRow } from './postgres.ts';
-import { sql, type Sql } from './sql.ts';
+import { prepared, sql, type Sql } from './sql.ts';
 
 /**
  * Access tokens and keys, and what they stand for. Either only names a session; what its user may do is read from the
@@ -121,7 +121,7 @@ export async function loadPrincipalToKeep(
 }
 
 function principalStatement(session: SessionRef, isInTime: Sql): Sql {
-  return sql`
+  return prepared(sql`
       select member.role_id, person.is_super_admin and session.api_key_id is null as is_super_admin,
         to_json(role.permissions) as permissions, to_json(session.permissions) as key_permissions,
         to_json(role.device_ids) as device_ids, session.api_key_id,
@@ -137,7 +137,7 @@ function principalStatement(session: SessionRef, isInTime: Sql): Sql {
         and session.user_id = ${session.userId}
         and session.revoked_at is null
         and ${isInTime}
-        and (person.is_super_admin and session.api_key_id is null or member.id is not null)`;
+        and (person.is_super_admin and session.api_key_id is null or member.id is not null)`);
 }
 
 function principalOfRow(session: SessionRef, row: TextRow): Principal {

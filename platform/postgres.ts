@@ -4,7 +4,7 @@ import { MESSAGE_ORIGIN } from '../domain/change.ts';
 import { ClarinError } from '../domain/errors.ts';
 import type { Log } from './log.ts';
 import { compile, sql, type Sql } from './sql.ts';
-import { translateError } from './sqlstate.ts';
+import { sqlStateOf, translateError } from './sqlstate.ts';
 
 /** Values as Postgres printed them. Nothing is parsed: row-json.ts turns text into JSON, once, for REST and feed. */
 export type TextRow = Record<string, string | null>;
@@ -86,6 +86,8 @@ export function createDatabase(options: Options): Database {
       statement_timeout: String(options.statementTimeoutMs),
       lock_timeout: String(options.statementTimeoutMs),
       idle_in_transaction_session_timeout: String(options.statementTimeoutMs * 2),
+      // Many short statements at once: starting workers for one of them takes longer than it would save.
+      max_parallel_workers_per_gather: '0',
     }),
   });
   // An idle connection that breaks (a restart of Postgres) is only noted: the pool replaces it.
@@ -120,7 +122,10 @@ export function createDatabase(options: Options): Database {
   };
 
   return {
-    query: (statement, { signal } = {}) => withClient(signal, (client) => run(client, statement)),
+    query: (statement, { signal } = {}) =>
+      withClient(signal, (client, { spoil }) =>
+        statement.isPrepared ? runPrepared(client, statement, spoil) : run(client, statement),
+      ),
     transaction: (work, { origin, signal, readOnly } = {}) =>
       withClient(signal, async (client, { shield, spoil }) => {
         await client.query(readOnly ? 'begin isolation level repeatable read read only' : 'begin');
@@ -171,6 +176,28 @@ async function run(client: pg.PoolClient | pg.Client, statement: Sql): Promise<T
   const { text, values } = compile(statement);
   const result = await client.query<TextRow>({ text, values });
   return result.rows;
+}
+
+/** Names of prepared statements by their texts, for every connection of this process. */
+const names = new Map<string, string>();
+
+/** Outside of transactions: only there can it be tried again when a migration has changed the types of its columns. */
+async function runPrepared(
+  client: pg.PoolClient,
+  statement: Sql,
+  spoil: () => void,
+): Promise<TextRow[]> {
+  const { text, values } = compile(statement);
+  const name = names.get(text) ?? `clarin_${names.size + 1}`;
+  names.set(text, name);
+  try {
+    return (await client.query<TextRow>({ name, text, values })).rows;
+  } catch (error) {
+    // "cached plan must not change result type", until the connection ends.
+    if (sqlStateOf(error) !== '0A000') throw error;
+    spoil();
+    return run(client, statement);
+  }
 }
 
 /**

@@ -8,6 +8,7 @@ export type Sql = {
   readonly [FRAGMENT]: true;
   readonly strings: readonly string[];
   readonly values: readonly unknown[];
+  readonly isPrepared?: true;
 };
 
 /** A statement ready for the wire: `$1` placeholders and their values. */
@@ -26,6 +27,15 @@ function raw(text: string): Sql {
 }
 
 export const empty: Sql = raw('');
+
+/**
+ * The same statement, parsed and planned once per connection. For those whose best plan is the same for all values, and
+ * whose text comes from declarations alone: each different text stays in the memory of every connection.
+ * https://www.postgresql.org/docs/current/sql-prepare.html
+ */
+export function prepared(statement: Sql): Sql {
+  return { ...statement, isPrepared: true };
+}
 
 /** A quoted identifier. @throws RangeError for names Postgres cannot have. */
 export function ident(name: string): Sql {
@@ -48,7 +58,7 @@ export function column(alias: string, name: string): Sql {
 
 export function join(
   parts: readonly Sql[],
-  separator: ', ' | ' and ' | ' or ' | ' ' | ' union all ' = ', ',
+  separator: ', ' | ' and ' | ' or ' | ' ' | ' union all ' | ' union ' = ', ',
 ): Sql {
   if (parts.length === 0) return empty;
   const strings = ['', ...parts.slice(1).map(() => separator as string), ''];

@@ -1,6 +1,6 @@
 import type { Entity } from '../../domain/entity.ts';
 import { column, empty, join, sql, type Sql } from '../sql.ts';
-import { conditionsOf, ownConditions } from './conditions.ts';
+import { conditionsOf, ownConditions, searchSources, unsearchedConditions } from './conditions.ts';
 import { afterKeyset, ascOrDesc, offsetOf } from './keyset-order.ts';
 import type { ListQuery } from './list-query.ts';
 import { probeOf, type Probe } from './probes.ts';
@@ -9,7 +9,7 @@ import { tableOf, type Reach } from './scope.ts';
 /** Rows are counted up to here: an index-only scan of as many entries takes about 2 ms. */
 const TOTAL_MAX = 10_000;
 /** First rows of the list's order that are looked at before the indexes of what is searched are asked. */
-const WALKED_MAX = 1_000;
+const WALKED_MAX = 2_500;
 
 /**
  * Where the rows of a list come from. `with` stands before the statement; `from`, which ends in conditions, gives them
@@ -28,7 +28,7 @@ export function candidatesOf(entity: Entity, reach: Reach, query: ListQuery): Ca
     const from = sql`matched as candidate where true`;
     return { with: sql`with ${matched}`, from, counted: countUpTo(from) };
   }
-  return foundByEither(entity, reach, query, { rows, probe });
+  return foundByEither(entity, reach, query, probe);
 }
 
 const sorted = (alias: string, query: ListQuery): Sql => column(alias, query.sort);
@@ -43,48 +43,58 @@ function countUpTo(from: Sql): Sql {
 /**
  * What matches many rows is found by walking along the list's order, and would be tens of thousands in the indexes of texts and
  * links; what matches few is found by those, and walking would read the whole account. Nobody knows beforehand which it
- * is. So the walk has an end, and only when the page is not full by then are the indexes asked. What the walk alone has
- * seen is a total only when it came to the end of the list; by cursor it does not begin at the beginning.
+ * is. So the walk ends with the page, or when it has become long, and only then are the indexes asked. What the walk
+ * alone has found is a total only when it came to the end of the list; by cursor it does not begin at the beginning.
  */
-function foundByEither(
-  entity: Entity,
-  reach: Reach,
-  query: ListQuery,
-  { rows, probe }: { rows: Sql; probe: Probe },
-): Candidates {
+function foundByEither(entity: Entity, reach: Reach, query: ListQuery, probe: Probe): Candidates {
   const needed = offsetOf(query) + query.limit + 1;
   const direction = ascOrDesc(query.order);
   const columns = [...new Set([...probe.columns, query.sort])];
-  const isWhole = query.after ? sql`false` : sql`count(*) < ${WALKED_MAX}`;
+  const inOrder = (alias: string, count: Sql): Sql => sql`
+    order by ${sorted(alias, query)} ${direction}, ${column(alias, 'id')} ${direction} ${count}`;
+  const listed = sql`
+    from ${tableOf(entity.table)} as candidate
+    where ${ownConditions(entity, 'candidate', reach, query)}${afterKeyset(entity, query)}`;
+  const isWhole = query.after
+    ? sql`false`
+    : sql`not exists (select ${listed} ${inOrder('candidate', sql`offset ${WALKED_MAX} limit 1`)})`;
   return {
-    with: sql`with recent as materialized (
-      select walked.id, ${sorted('walked', query)}, ${probe.passes} as is_match
+    with: sql`with walked as materialized (
+      select walked.id, ${sorted('walked', query)}
       from (
         select ${join(columns.map((name) => column('candidate', name)))}
-        from ${tableOf(entity.table)} as candidate
-        where ${ownConditions(entity, 'candidate', reach, query)}${afterKeyset(entity, query)}
-        order by ${sorted('candidate', query)} ${direction}, candidate.id ${direction}
-        limit ${WALKED_MAX}
+        ${listed} ${inOrder('candidate', sql`limit ${WALKED_MAX}`)}
       ) as walked
+      where ${probe.passes} ${inOrder('walked', sql`limit ${needed}`)}
     ),
     seen as materialized (
-      select count(*) filter (where is_match) as total, not (${isWhole}) as is_capped,
-        ${isWhole} or count(*) filter (where is_match) >= ${needed} as is_enough
-      from recent
+      select total, is_full, is_full or ${isWhole} as is_enough
+      from (select count(*) as total, count(*) >= ${needed} as is_full from walked) as counted
     ),
     matched as materialized (
       select candidate.id, ${sorted('candidate', query)}
-      from ${rows} and not (select is_enough from seen)
+      from (${matchedRows(entity, reach, query)}) as candidate
+      where not (select is_enough from seen)
     ),
     found as (
-      select id, ${column('recent', query.sort)} from recent where is_match and (select is_enough from seen)
+      select id, ${sorted('walked', query)} from walked where (select is_enough from seen)
       union all
-      select id, ${column('matched', query.sort)} from matched
+      select id, ${sorted('matched', query)} from matched
     )`,
     from: sql`found as candidate where true`,
     counted: sql`
       select case when is_enough then total else (select count(*) from matched) end as total,
-        is_enough and is_capped as is_capped
+        is_full as is_capped
       from seen`,
   };
+}
+
+/** Every row that matches, by the indexes of what is searched: its id and the column of the sort. */
+function matchedRows(entity: Entity, reach: Reach, query: ListQuery): Sql {
+  const columns = sql`found.id, ${sorted('found', query)}`;
+  const conditions = unsearchedConditions(entity, 'found', reach, query);
+  if (query.search === undefined)
+    return sql`select ${columns} from ${tableOf(entity.table)} as found where ${conditions}`;
+  const sources = searchSources(entity, reach.accountId, query.search, { columns, conditions });
+  return join(sources, ' union ');
 }

@@ -10,12 +10,22 @@ type Restriction = {
 
 /** Everything a list asks of the row `alias`, the account first. */
 export function conditionsOf(entity: Entity, alias: string, reach: Reach, query: Restriction): Sql {
+  const conditions = unsearchedConditions(entity, alias, reach, query);
+  if (query.search === undefined) return conditions;
+  return sql`${conditions} and ${searchCondition(entity, alias, reach.accountId, query.search)}`;
+}
+
+/** Everything but the search. */
+export function unsearchedConditions(
+  entity: Entity,
+  alias: string,
+  reach: Reach,
+  query: Restriction,
+): Sql {
   const { accountId } = reach;
   const conditions = [ownConditions(entity, alias, reach, query)];
   for (const { filter, value } of linkedFilters(entity, query))
     conditions.push(linkedCondition({ entity, alias, accountId, filter, value }));
-  if (query.search !== undefined)
-    conditions.push(searchCondition(entity, alias, accountId, query.search));
   return join(conditions, ' and ');
 }
 
@@ -85,15 +95,14 @@ function linkedCondition({ entity, alias, accountId, filter, value }: Place): Sq
   const embed = filter.kind === 'linked' ? entity.embeds[filter.embed] : undefined;
   if (embed?.kind !== 'many' || value.kind !== 'linked')
     throw new Error(`${entity.table}: not a linked filter`);
-  const owner = column('link', embed.owner);
-  const linked = sql`
-    select ${owner}
+  const linkedTo = (ids: readonly number[]): Sql => sql`${column(alias, 'id')} in (
+    select ${column('link', embed.owner)}
     from ${tableOf(embed.through)} as link
-    where link.account_id = ${accountId} and ${column('link', embed.target)} = any(${value.ids})`;
-  // A link is unique, so that as many rows as ids means all of them.
-  const all =
-    value.match === 'all' ? sql`group by ${owner} having count(*) = ${value.ids.length}` : sql``;
-  return sql`${column(alias, 'id')} in (${linked} ${all})`;
+    where link.account_id = ${accountId} and ${column('link', embed.target)} = any(${ids})
+  )`;
+  // One by one, so that the planner begins with the one that the fewest rows have.
+  const each = value.match === 'all' ? value.ids.map((id) => [id]) : [value.ids];
+  return join(each.map(linkedTo), ' and ');
 }
 
 /**
@@ -103,24 +112,43 @@ function linkedCondition({ entity, alias, accountId, filter, value }: Place): Sq
 function searchCondition(entity: Entity, alias: string, accountId: number, search: string): Sql {
   const { own, embeds } = searchedColumns(entity);
   if (embeds.size === 0) return matches(alias, own, search);
+  const sources = searchSources(entity, accountId, search, {
+    columns: sql`found.id`,
+    conditions: inReach(entity, 'found', { accountId }),
+  });
+  return sql`${column(alias, 'id')} in (${join(sources, ' union all ')})`;
+}
+
+/**
+ * Queries that together find every row whose texts hold what is searched, some of them twice: one for the row's own
+ * columns, one for each table that it embeds. `columns` and `conditions` are of the row as `found`.
+ */
+export function searchSources(
+  entity: Entity,
+  accountId: number,
+  search: string,
+  { columns, conditions }: { columns: Sql; conditions: Sql },
+): Sql[] {
+  const { own, embeds } = searchedColumns(entity);
   const sources: Sql[] = [];
   if (own.length > 0) {
     sources.push(sql`
-      select found.id
+      select ${columns}
       from ${tableOf(entity.table)} as found
-      where ${inReach(entity, 'found', { accountId })} and ${matches('found', own, search)}`);
+      where ${conditions} and ${matches('found', own, search)}`);
   }
-  for (const [name, columns] of embeds) {
+  for (const [name, shownColumns] of embeds) {
     const embed = entity.embeds[name];
     if (embed?.kind !== 'one') throw new Error(`${entity.table}: ${name} cannot be searched`);
     sources.push(sql`
-      select found.id
+      select ${columns}
       from ${tableOf(embed.table)} as shown
       join ${tableOf(entity.table)} as found
         on found.account_id = shown.account_id and ${column('found', embed.by)} = shown.id
-      where shown.account_id = ${accountId} and ${matches('shown', columns, search)}`);
+      where ${conditions} and shown.account_id = ${accountId}
+        and ${matches('shown', shownColumns, search)}`);
   }
-  return sql`${column(alias, 'id')} in (${join(sources, ' union all ')})`;
+  return sources;
 }
 
 /** Columns a search looks into: the row's own, and those of its embeds by their names. */

@@ -3,7 +3,7 @@ import { chats } from '../../domain/entities/chats.ts';
 import { messages } from '../../domain/entities/messages.ts';
 import { ClarinError } from '../../domain/errors.ts';
 import type { Queries } from '../postgres.ts';
-import { join, sql, type Sql } from '../sql.ts';
+import { join, prepared, sql, type Sql } from '../sql.ts';
 import { compileBodyWriter } from './body.ts';
 import { joinEmbeds, selectEmbeds } from './embeds.ts';
 import { readInteger, type RawQuery } from './list-query.ts';
@@ -94,7 +94,7 @@ export function pageStatement(reach: Reach, { chatId, query }: ChatPage): Sql {
   const sides: Sql[] = [];
   if (newer !== undefined) sides.push(sideStatement(reach, query, { side: 'newer', shown: newer }));
   if (older !== undefined) sides.push(sideStatement(reach, query, { side: 'older', shown: older }));
-  return sql`
+  return prepared(sql`
     select anchor.id as "page.anchor", page.side as "page.side", ${selectColumns(messages, 'entity')}${selectEmbeds(messages)}
     from public.chats as chat
     left join public.messages as anchor
@@ -104,7 +104,7 @@ export function pageStatement(reach: Reach, { chatId, query }: ChatPage): Sql {
     left join public.messages as entity on entity.account_id = chat.account_id and entity.id = page.id
     ${joinEmbeds(messages, 'entity')}
     where ${inReach(chats, 'chat', reach)} and chat.id = ${chatId}
-    order by page.sent_at desc, page.id desc`;
+    order by page.sent_at desc, page.id desc`);
 }
 
 function sideStatement(

@@ -1,5 +1,5 @@
 import type { Entity } from '../../domain/entity.ts';
-import { column, empty, ident, join, sql, typeName, type Sql } from '../sql.ts';
+import { column, empty, ident, join, prepared, sql, typeName, type Sql } from '../sql.ts';
 import { joinEmbeds, selectEmbeds } from './embeds.ts';
 import { parseInstant } from './instant.ts';
 import { mustColumn } from './list-query.ts';
@@ -11,11 +11,11 @@ type Values = Readonly<Record<string, unknown>>;
 
 /** One row with its embeds. */
 export function rowStatement(entity: Entity, place: Place): Sql {
-  return sql`
+  return prepared(sql`
     select ${selectColumns(entity, 'entity')}${selectEmbeds(entity)}
     from ${tableOf(entity.table)} as entity
     ${joinEmbeds(entity, 'entity')}
-    where ${inReach(entity, 'entity', place)} and entity.id = ${place.id}`;
+    where ${inReach(entity, 'entity', place)} and entity.id = ${place.id}`);
 }
 
 export function insertStatement(entity: Entity, accountId: number, values: Values): Sql {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ClarinError } from '../../domain/errors.ts';
 import { createLog } from '../../platform/log.ts';
 import { createDatabase, type Database } from '../../platform/postgres.ts';
-import { sql } from '../../platform/sql.ts';
+import { prepared, sql } from '../../platform/sql.ts';
 import { createTestDatabase, eventually, type TestDatabase } from '../support/services.ts';
 
 let db: TestDatabase;
@@ -86,4 +86,21 @@ test('a transaction that is cancelled between two statements goes no further and
   );
   await expect(written).rejects.toBeInstanceOf(Error);
   expect(await owner.query(sql`select id from public.accounts where slug = 'never'`)).toEqual([]);
+});
+
+test('a prepared statement is planned once per connection, and survives that its columns change their types', async () => {
+  const read = () => database.query(prepared(sql`select name from public.prepared_once`));
+  await owner.query(sql`create table public.prepared_once (name varchar(10))`);
+  await owner.query(sql`grant select on public.prepared_once to public`);
+  await owner.query(sql`insert into public.prepared_once (name) values ('one')`);
+  for (let time = 0; time < 3; time++) expect(await read()).toEqual([{ name: 'one' }]);
+  const kept = await database.query(sql`
+    select generic_plans + custom_plans as runs
+    from pg_prepared_statements
+    where statement like '%prepared_once%'`);
+  expect(kept).toEqual([{ runs: '3' }]);
+  await owner.query(sql`alter table public.prepared_once alter column name type text`);
+  expect(await read()).toEqual([{ name: 'one' }]);
+  expect(await read()).toEqual([{ name: 'one' }]);
+  await owner.query(sql`drop table public.prepared_once`);
 });
