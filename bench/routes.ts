@@ -136,8 +136,9 @@ export const READS: readonly Route[] = [
   list('messages, search a number', 1, '/api/messages', (_, random) => ({
     search: String(10_000 + Math.floor(random() * 90_000)),
   })),
-  list('messages, search 2 letters', 0.5, '/api/messages', (_, random) => ({
+  list('messages, search 2 letters in a chat', 0.5, '/api/messages', (who, random) => ({
     search: begin(MIDDLES, random, 2),
+    chat_id: pick(who.chatIds, random, 2),
   })),
   one('a lead', 8, (who, random) => `/api/leads/${pick(who.leads, random, 2).id}`),
   one('a contact', 6, (who, random) => `/api/contacts/${pick(who.contactIds, random, 2)}`),

@@ -71,31 +71,7 @@ type Options = {
 
 /** A bounded pool. Waiting for a connection is bounded by the statement timeout too. */
 export function createDatabase(options: Options): Database {
-  const pool = new pg.Pool({
-    connectionString: options.url,
-    application_name: options.applicationName,
-    max: options.max,
-    connectionTimeoutMillis: options.statementTimeoutMs,
-    idleTimeoutMillis: 30_000,
-    keepAlive: true,
-    // The server's own limit comes first; this one is for a server that no longer answers.
-    query_timeout: options.statementTimeoutMs + 2_000,
-    types: TEXT_TYPES,
-    options: startupOptions({
-      ...TEXT_SETTINGS,
-      statement_timeout: String(options.statementTimeoutMs),
-      lock_timeout: String(options.statementTimeoutMs),
-      idle_in_transaction_session_timeout: String(options.statementTimeoutMs * 2),
-      // Many short statements at once: starting workers for one of them takes longer than it would save.
-      max_parallel_workers_per_gather: '0',
-    }),
-  });
-  // An idle connection that breaks (a restart of Postgres) is only noted: the pool replaces it.
-  pool.on('error', (error) => options.log.warn({ error }, 'idle database connection lost'));
-  // The pool listens to idle connections only. One that breaks while it is in use rejects its statement and emits
-  // 'error' besides, which without a listener would end the process.
-  pool.on('connect', (client) => client.on('error', () => undefined));
-
+  const pool = createPool(options);
   const withClient = async <T>(
     signal: AbortSignal | undefined,
     work: (client: pg.PoolClient, hold: { shield: () => void; spoil: () => void }) => Promise<T>,
@@ -176,6 +152,34 @@ async function run(client: pg.PoolClient | pg.Client, statement: Sql): Promise<T
   const { text, values } = compile(statement);
   const result = await client.query<TextRow>({ text, values });
   return result.rows;
+}
+
+function createPool(options: Options): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    application_name: options.applicationName,
+    max: options.max,
+    connectionTimeoutMillis: options.statementTimeoutMs,
+    idleTimeoutMillis: 30_000,
+    keepAlive: true,
+    // The server's own limit comes first; this one is for a server that no longer answers.
+    query_timeout: options.statementTimeoutMs + 2_000,
+    types: TEXT_TYPES,
+    options: startupOptions({
+      ...TEXT_SETTINGS,
+      statement_timeout: String(options.statementTimeoutMs),
+      lock_timeout: String(options.statementTimeoutMs),
+      idle_in_transaction_session_timeout: String(options.statementTimeoutMs * 2),
+      // Many short statements at once: starting workers for one of them takes longer than it would save.
+      max_parallel_workers_per_gather: '0',
+    }),
+  });
+  // An idle connection that breaks (a restart of Postgres) is only noted: the pool replaces it.
+  pool.on('error', (error) => options.log.warn({ error }, 'idle database connection lost'));
+  // The pool listens to idle connections only. One that breaks while it is in use rejects its statement and emits
+  // 'error' besides, which without a listener would end the process.
+  pool.on('connect', (client) => client.on('error', () => undefined));
+  return pool;
 }
 
 /** Names of prepared statements by their texts, for every connection of this process. */

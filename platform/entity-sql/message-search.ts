@@ -34,11 +34,12 @@ export type MessageSearch = {
 
 const LIMIT = 50;
 const LIMIT_MAX = 200;
-const CHARACTERS_MIN = 2;
+/** Fewer characters than these make no trigram, so that no index finds them: the search would read the whole account. */
+const CHARACTERS_MIN = 3;
+/** One chat can be read to its end. */
+const CHARACTERS_MIN_OF_CHAT = 2;
 const CHARACTERS_MAX = 200;
 const CURSOR_MAX = 4_096;
-/** Fewer characters than this make no trigram: the index of the text cannot find them. */
-const TRIGRAM = 3;
 /** Messages of an account that a search looks through before it asks the index. */
 const WALKED_MAX = 5_000;
 const BY = { of: 'messages', sort: 'sent_at', order: 'desc' } as const;
@@ -50,7 +51,9 @@ const schema = z
     search: z
       .string()
       .max(CHARACTERS_MAX)
-      .describe(`Anywhere in the text, at least ${CHARACTERS_MIN} characters`),
+      .describe(
+        `Anywhere in the text, at least ${CHARACTERS_MIN} characters, ${CHARACTERS_MIN_OF_CHAT} with chat_id`,
+      ),
     chat_id: text('Only in this chat'),
     device_id: text('Only what came or went by this device'),
     from: text('Sent from this moment on, RFC 3339'),
@@ -77,8 +80,9 @@ function readSearchQuery(
   complain: (name: string, message: string) => void,
 ): MessageSearch {
   const search = readSearch(raw['search'], complain, []) ?? '';
-  if (search.length < CHARACTERS_MIN)
-    complain('search', `has at least ${CHARACTERS_MIN} characters`);
+  const least = raw['chat_id'] === undefined ? CHARACTERS_MIN : CHARACTERS_MIN_OF_CHAT;
+  // Counted as Postgres counts them.
+  if (Array.from(search).length < least) complain('search', `has at least ${least} characters`);
   const readId = (name: string): number | undefined => {
     const given = raw[name];
     if (given === undefined) return undefined;
@@ -112,10 +116,10 @@ function readSearchQuery(
  * Newest first. Words that are said often are found by walking from the newest message backwards, and would be thousands
  * in the text's index; words that are said rarely are found by that index, and walking would read every message of the
  * account. Nobody knows beforehand which they are: so the walk has an end, and only when the page is not full by then is
- * the index asked. Within one chat, and for two characters, which are in no index, there is the walk alone.
+ * the index asked. Within one chat there is the walk alone.
  */
 export function searchStatement(reach: Reach, query: MessageSearch): Sql {
-  const isIndexed = query.chatId === undefined && query.search.length >= TRIGRAM;
+  const isIndexed = query.chatId === undefined;
   const page = isIndexed
     ? sql`select id, sent_at from found`
     : findIn(reach, query, sql`public.messages`);

@@ -219,13 +219,14 @@ describe('the search', () => {
     expect(await count(`from=${earlier}&to=${newest}`)).toBe(9);
   });
 
-  test('takes two characters and every sign as itself', async () => {
+  test('takes two characters within a chat, and every sign as itself', async () => {
     await api.owner.query(sql`
       insert into public.messages (account_id, chat_id, body, is_from_me)
       values (${one.accountId}, ${one.chatIds[2]}, '100%_\\ sure', true)`);
-    for (const sign of ['0%_', '%_', '_\\ s'])
+    for (const sign of ['0%_', '00%_\\', '_\\ s'])
       expect(idsIn(await search(`search=${encodeURIComponent(sign)}`))).toHaveLength(1);
-    expect((await search('search=Li&limit=200')).body.data).toHaveLength(LENGTH);
+    const inChat = await search(`search=Li&limit=200&chat_id=${chatId}`);
+    expect(inChat.body.data).toHaveLength(LENGTH);
   });
 
   test('refuses what it cannot search for', async () => {
@@ -233,6 +234,9 @@ describe('the search', () => {
       '',
       'search=a',
       'search=%20a%20',
+      'search=Li',
+      'search=%F0%9F%98%80%F0%9F%98%80',
+      `search=L&chat_id=${chatId}`,
       'search=a%00b',
       'search=talk&chat_id=x',
       'search=talk&device_id=-1',

@@ -174,11 +174,3 @@ it('a search in one chat reads that chat at most, and no more than fills the pag
   const plans = await search({ search: 'text', chat_id: String(chatId), limit: '20' });
   expect(rowsRead(plans, 'messages_chat_page')).toEqual([21]);
 });
-
-it('a search for two characters walks from the newest and stops when the page is full', async () => {
-  const plans = await search({ search: 'te', limit: '20' });
-  const [rows = ROWS] = rowsRead(plans, 'messages_sent_at');
-  // Those of the fixture that say something else are passed by.
-  expect(rows).toBeLessThanOrEqual(30);
-  expect(isScanned(plans)).toBe(false);
-});
