@@ -72,14 +72,14 @@ export async function startCluster(wanted: Wanted): Promise<Cluster> {
     conf: await readFile(new URL('../postgres.conf', import.meta.url), 'utf8'),
     logFile: join(directory, 'postgres.log'),
   };
-  await loadOnce(options, wanted);
+  const template = await loadOnce(options, wanted);
   const postgres = await startEmbeddedPostgres(options);
   const redis = await startOwnRedis(directory);
   const watchdog = startWatchdog([
     { pid: postgres.pid, signal: 'INT' },
     { pid: redis.pid, signal: 'TERM' },
   ]);
-  const database = await copyTemplate(postgres.url, await templateName(wanted.key));
+  const database = await copyTemplate(postgres.url, template);
   return {
     database,
     redis,
@@ -126,8 +126,8 @@ async function templateName(key: string): Promise<string> {
   return `${TEMPLATE_PREFIX}${digest.digest('hex').slice(0, 8)}_${data}`;
 }
 
-/** Complete or not there: loaded under another name and renamed. */
-async function loadOnce(options: PostgresOptions, { key, load, say }: Wanted): Promise<void> {
+/** Complete or not there: loaded under another name and renamed. Gives its name. */
+async function loadOnce(options: PostgresOptions, { key, load, say }: Wanted): Promise<string> {
   const template = await templateName(key);
   const server = await startEmbeddedPostgres({ ...options, settings: LOADING });
   const watchdog = startWatchdog([{ pid: server.pid, signal: 'INT' }]);
@@ -138,7 +138,7 @@ async function loadOnce(options: PostgresOptions, { key, load, say }: Wanted): P
     const names = known.map((row) => row['datname'] ?? '');
     if (names.includes(template)) {
       say(`data of an earlier run: ${template}`);
-      return;
+      return template;
     }
     // What broke off, and the data of schemas gone by: each would be gigabytes. A small and a large one stay side by side.
     const isKept = (name: string): boolean =>
@@ -158,6 +158,7 @@ async function loadOnce(options: PostgresOptions, { key, load, say }: Wanted): P
       db.query(sql`alter database ${ident(loading)} rename to ${ident(template)}`),
     );
     say(`loaded ${template} in ${Math.round((performance.now() - startedAt) / 1_000)} s`);
+    return template;
   } finally {
     await server.stop('fast');
     watchdog.dismiss();

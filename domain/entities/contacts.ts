@@ -46,6 +46,7 @@ export const contacts = defineEntity({
     do_not_contact_reason: text({ nullable: true, max: 500, write: 'always' }),
     custom_fields: json({ write: 'always' }),
     kommo_id: id({ nullable: true }),
+    kommo_deleted_at: timestamp({ nullable: true }),
   },
   embeds: {
     tags: {

@@ -1,4 +1,4 @@
-import { int, text, timestamp } from '../column.ts';
+import { id, int, text, timestamp } from '../column.ts';
 import { defineEntity } from '../entity.ts';
 
 const KOMMO_STATUSES = [
@@ -23,7 +23,10 @@ export const kommo_connections = defineEntity({
     status_reason: text({ nullable: true, max: 500 }),
     status_until: timestamp({ nullable: true }),
     token_expires_at: timestamp({ nullable: true }),
-    synced_at: timestamp({ nullable: true }),
+    kommo_account_id: id({ nullable: true }),
+    name: text({ nullable: true, max: 200 }),
+    currency: text({ nullable: true, max: 3 }),
+    last_change_at: timestamp({ nullable: true }),
     full_sync_state: text({ values: SYNC_STATES }),
     full_sync_done: int(),
     full_sync_total: int({ nullable: true }),

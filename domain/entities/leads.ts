@@ -27,6 +27,7 @@ export const leads = defineEntity({
     archived_at: timestamp({ nullable: true }),
     deleted_at: timestamp({ nullable: true }),
     kommo_id: id({ nullable: true }),
+    kommo_deleted_at: timestamp({ nullable: true }),
   },
   feedFilters: ['pipeline_id', 'stage_id', 'assigned_to', 'contact_id'],
   embeds: {

@@ -175,7 +175,7 @@ describe('a change', () => {
     const body = { subdomain: 'audited', access_token: 'x' };
     const { id } = (await ask('POST', '/api/kommo/connections', body)).body.data;
     await api.owner.query(sql`
-      update public.kommo_connections set status = 'rate_limited', synced_at = now() where id = ${id}`);
+      update public.kommo_connections set status = 'rate_limited', last_change_at = now() where id = ${id}`);
     await ask('POST', `/api/kommo/connections/${id}/full-sync`);
     await ask('POST', `/api/kommo/connections/${id}/disconnect`);
     const entries = await entriesOf('kommo_connections', id);
