@@ -33,6 +33,27 @@ async function giveChat(contactId: number, device = 0): Promise<number> {
   return Number(chat?.['id']);
 }
 
+test('an address of WhatsApp is stored as messages from there will name it, or refused', async () => {
+  for (const [jid, stored] of [
+    ['51987111222:5@S.WhatsApp.NET', { jid: '51987111222@s.whatsapp.net', is_group: false }],
+    ['51987111333@c.us', { jid: '51987111333@s.whatsapp.net', is_group: false }],
+    ['120363000000000001@g.us', { jid: '120363000000000001@g.us', is_group: true }],
+    ['99887766554433@lid', { lid: '99887766554433@lid', is_group: false }],
+  ] as const) {
+    const { status, body } = await post('/api/contacts', { name: 'x', jid });
+    const { id: _id, name: _name, ...made } = body.data;
+    expect({ status, made }).toMatchObject({ status: 201, made: stored });
+    expect('jid' in made).toBe('jid' in stored);
+  }
+  for (const jid of ['', '@', 'abc', '0@s.whatsapp.net', 'status@broadcast', '1@newsletter']) {
+    const answer = await post('/api/contacts', { name: 'x', jid });
+    const field = answer.body.details?.fields[0].field;
+    expect({ jid, status: answer.status, field }).toEqual({ jid, status: 400, field: 'body.jid' });
+  }
+  const twice = await post('/api/contacts', { name: 'y', jid: '51987111222@s.whatsapp.net' });
+  expect(twice.status).toBe(409);
+});
+
 describe("a contact's phone", () => {
   test.each([
     ['987 654 321', '51987654321'],
