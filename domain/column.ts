@@ -68,7 +68,16 @@ function column<K extends ColumnKind, N extends boolean>(
 }
 
 const idSchema = z.int().positive();
-const timestampSchema = z.iso.datetime({ offset: true });
+
+/** Of the years 1 to 9999 in UTC: what lies beyond has another form, which RFC 3339 and our cursors do not know. */
+function isInFourDigits(text: string): boolean {
+  const year = new Date(text).getUTCFullYear();
+  return year >= 1 && year <= 9_999;
+}
+
+const timestampSchema = z.iso
+  .datetime({ offset: true })
+  .refine(isInFourDigits, 'is not in the years 1 to 9999');
 
 /** Identity or reference: bigint in Postgres, a JSON number, refused beyond 2^53. */
 export const id = <const O extends Options = Options>(

@@ -44,6 +44,33 @@ test('ids are digits and nothing else that JavaScript takes for a number', async
   expect((await api.ask(one, 'GET', `/api/leads/${Number.MAX_SAFE_INTEGER}`)).status).toBe(404);
 });
 
+test('moments whose year in UTC has no four digits are refused: no cursor could name them', async () => {
+  const note = (occurred_at: string) =>
+    post('/api/interactions', { kind: 'note', contact_id: one.contactIds[0], occurred_at });
+  for (const moment of [
+    '0000-06-01T00:00:00Z',
+    '0001-01-01T00:00:00+14:00',
+    '9999-12-31T23:59:59-00:01',
+  ]) {
+    expect({ moment, ...fieldsOf(await note(moment)) }).toEqual({
+      moment,
+      status: 400,
+      fields: ['body.occurred_at'],
+    });
+  }
+  for (const moment of ['0001-01-01T00:00:00Z', '9999-12-31T23:59:59.999999Z'])
+    expect((await note(moment)).status).toBe(201);
+  const seen: number[] = [];
+  for (let cursor = ''; ;) {
+    const page = await api.ask(one, 'GET', `/api/interactions?limit=1${cursor}`);
+    expect(page.status).toBe(200);
+    seen.push(...page.body.data.map(({ id }: { id: number }) => id));
+    if (page.body.next_cursor === undefined) break;
+    cursor = `&cursor=${page.body.next_cursor}`;
+  }
+  expect(new Set(seen).size).toBe((await api.ask(one, 'GET', '/api/interactions')).body.total);
+});
+
 test('a path id is documented as the whole number it is', async () => {
   const { body } = await api.ask(undefined, 'GET', '/docs/json');
   const [parameter] = body.paths['/api/leads/{id}'].get.parameters;
