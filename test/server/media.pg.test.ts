@@ -1,7 +1,9 @@
+import { Readable } from 'node:stream';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { createLog } from '../../platform/log.ts';
 import { sql } from '../../platform/sql.ts';
 import { removeMedia } from '../../server/ingest/remove-media.ts';
+import { eventually } from '../support/services.ts';
 import { startTestApi, type Caller, type TestApi } from './support.ts';
 
 const PNG = Buffer.concat([
@@ -170,6 +172,42 @@ test('another file with the same key is refused, and not answered with the first
   const before = await countFiles();
   const other = await upload(one, { bytes: Buffer.from('another') }, key);
   expect(other.body.code).toBe('idempotency_mismatch');
+  expect(await countFiles()).toBe(before);
+});
+
+test('who is shut out while the file comes in leaves none', async () => {
+  const before = await countFiles();
+  for (const { end, status } of [
+    {
+      end: sql`update public.sessions set revoked_at = now() where account_id = ${two.accountId}`,
+      status: 401,
+    },
+    {
+      end: sql`
+        update public.roles set permissions = '{leads}'
+        where account_id = ${two.accountId} and permissions = '{chats}'`,
+      status: 403,
+    },
+  ]) {
+    const token = await api.tokenOf(two, ['chats']);
+    const { payload, headers } = formOf({ bytes: PNG });
+    api.statements.length = 0;
+    async function* slowly() {
+      yield payload.subarray(0, 500);
+      await eventually(() => api.statements.some((text) => text.includes('public.sessions')), {
+        says: 'the session was asked for',
+      });
+      await api.owner.query(end);
+      yield payload.subarray(500);
+    }
+    const answer = await api.app.inject({
+      method: 'POST',
+      url: '/api/media',
+      headers: { authorization: `Bearer ${token}`, ...headers },
+      payload: Readable.from(slowly()),
+    });
+    expect(answer.statusCode).toBe(status);
+  }
   expect(await countFiles()).toBe(before);
 });
 

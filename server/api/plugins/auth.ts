@@ -3,6 +3,7 @@ import { PRINCIPALS } from '../../../domain/cache-key.ts';
 import { ClarinError } from '../../../domain/errors.ts';
 import { may, type Principal } from '../../../domain/permission.ts';
 import { loadPrincipal, type AccessClaims } from '../../../platform/access.ts';
+import type { Queries } from '../../../platform/postgres.ts';
 import type { Access, App, Context, Request } from '../context.ts';
 import { ABSENT, loadPrincipalJson } from '../rest/loaders.ts';
 import { readMinCommit } from '../rest/request-headers.ts';
@@ -43,12 +44,26 @@ export async function registerAuth(app: App, context: Context): Promise<void> {
     if (request.isCookieAuthenticated) assertSameOrigin(request, context.config.allowedOrigins);
     const principal =
       request.claims === null ? undefined : await readPrincipal(context, request, request.claims);
-    if (!principal)
-      throw new ClarinError('unauthenticated', 'there is no valid token, or its session is over');
-    request.principal = principal;
-    assertAccess(access, principal);
-    assertPerson(request, access, principal);
+    admit(request, principal);
   });
+}
+
+/**
+ * A file may take minutes to come in, and who sends it may be shut out meanwhile: asked again by the transaction that
+ * writes its row. @throws ClarinError unauthenticated, forbidden.
+ */
+export async function admitAgain(tx: Queries, request: Request): Promise<void> {
+  const { claims } = request;
+  admit(request, claims === null ? undefined : await loadPrincipal(tx, claims));
+}
+
+function admit(request: Request, principal: Principal | undefined): void {
+  const access = request.routeOptions.config.access ?? 'public';
+  if (!principal)
+    throw new ClarinError('unauthenticated', 'there is no valid token, or its session is over');
+  request.principal = principal;
+  assertAccess(access, principal);
+  assertPerson(request, access, principal);
 }
 
 /** The one place where a permission is asked for. @throws ClarinError `forbidden`. */

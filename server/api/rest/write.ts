@@ -1,6 +1,7 @@
 import { formatLsn } from '../../../domain/lsn.ts';
 import type { Origin, Queries } from '../../../platform/postgres.ts';
 import { principalOf, type Context, type Reply, type Request } from '../context.ts';
+import { admitAgain } from '../plugins/auth.ts';
 import { claimKey, hashRequest, keepAnswer, type Answer } from '../plugins/idempotency.ts';
 import { JSON_TYPE } from './read.ts';
 import { readIdempotencyKey, readOperationId } from './request-headers.ts';
@@ -28,6 +29,7 @@ export async function write(
         };
   const { value, commitLsn } = await context.database.transaction(
     async (tx) => {
+      if (request.routeOptions.config.isTransfer) await admitAgain(tx, request);
       const earlier = claim && (await claimKey(tx, claim));
       if (earlier) return { ...earlier, isReplayed: true };
       const answer = await work(tx);
