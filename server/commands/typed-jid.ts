@@ -14,16 +14,10 @@ export function withTypedJid(values: Values): Values {
   const typed = values['jid'];
   if (typeof typed !== 'string') return values;
   const jid = parseJid(typed);
-  switch (jid?.kind) {
-    case 'user':
-      return { ...values, jid: jid.address };
-    case 'lid':
-      return { ...values, jid: null, lid: jid.address };
-    case 'group':
-      return { ...values, jid: jid.address, is_group: true };
-    default:
-      throw new ClarinError('invalid_request', `body.jid: ${SAYS}`, {
-        details: { fields: [{ field: 'body.jid', says: SAYS }] },
-      });
-  }
+  if (jid?.kind === 'user') return { ...values, jid: jid.address };
+  if (jid?.kind === 'lid') return { ...values, jid: null, lid: jid.address };
+  if (jid?.kind === 'group') return { ...values, jid: jid.address, is_group: true };
+  throw new ClarinError('invalid_request', `body.jid: ${SAYS}`, {
+    details: { fields: [{ field: 'body.jid', says: SAYS }] },
+  });
 }
