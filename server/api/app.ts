@@ -58,7 +58,7 @@ const WRITTEN_BY_HAND: Readonly<Record<string, readonly Verb[]>> = {
   interactions: ['create'],
   campaigns: ['create', 'update', 'delete'],
   media: ['create'],
-  roles: ['create', 'update'],
+  roles: ['create', 'update', 'delete'],
   memberships: ['create', 'update', 'delete'],
   api_keys: ['create', 'update', 'delete'],
   devices: ['delete'],

@@ -12,6 +12,7 @@ import {
   type Grant,
 } from './administrators.ts';
 import { createRow } from './create-row.ts';
+import { deleteRow } from './delete-row.ts';
 import { updateRow } from './update-row.ts';
 
 type Values = Readonly<Record<string, unknown>>;
@@ -52,6 +53,21 @@ export async function updateRole(
   const written = await updateRow(tx, { entity: roles, accountId, id, values, ifMatch });
   await assertAdministratorLeft(tx, accountId);
   return written;
+}
+
+/**
+ * A role that nobody has any more is deleted, by who has all that it gives. Gives the role as it was, JSON text.
+ * @throws ClarinError not_found, forbidden, precondition_failed, conflict (somebody has it).
+ */
+export async function deleteRole(
+  tx: Queries,
+  { principal, id, ifMatch }: { principal: Principal; id: number; ifMatch?: string | undefined },
+): Promise<string> {
+  const { accountId } = principal;
+  await lockAdministration(tx, accountId);
+  if ((await readEntity(tx, roles, { accountId, id })) !== undefined)
+    assertMayGrant(principal, await readGrant(tx, accountId, id));
+  return deleteRow(tx, { entity: roles, accountId, id, ifMatch });
 }
 
 /** What the role gives then: as before where `values` do not say. */

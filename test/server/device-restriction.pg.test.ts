@@ -231,6 +231,11 @@ describe('who is restricted', () => {
     expect(await statusOf(some, 'PATCH', `/api/roles/${wide}`, { device_ids: [] })).toBe(403);
     const other = await roleOf({ name: 'Other', permissions: [], device_ids: [theirs.device] });
     expect(await statusOf(some, 'PATCH', `/api/roles/${other}`, { name: 'x' })).toBe(403);
+    for (const role of [wide, other]) {
+      expect(await statusOf(some, 'DELETE', `/api/roles/${role}`)).toBe(403);
+      expect(await statusOf(admin, 'DELETE', `/api/roles/${role}`)).toBe(200);
+      expect(await statusOf(some, 'DELETE', `/api/roles/${role}`)).toBe(404);
+    }
     expect((await ask(some, 'GET', `/api/devices/${theirs.device}`)).status).toBe(404);
   });
 

@@ -9,7 +9,7 @@ import {
   deleteMembership,
   updateMembership,
 } from '../../commands/change-membership.ts';
-import { createRole, updateRole } from '../../commands/change-role.ts';
+import { createRole, deleteRole, updateRole } from '../../commands/change-role.ts';
 import { principalOf, type App, type Context } from '../context.ts';
 import { answerDeleted, answerRow, pathOf } from './entity-routes.ts';
 import { readIfMatch } from './request-headers.ts';
@@ -30,36 +30,29 @@ type Update = (
   options: { principal: Principal; id: number; values: Values; ifMatch: string | undefined },
 ) => Promise<Written | undefined>;
 
+type Delete = (
+  tx: Queries,
+  options: { principal: Principal; id: number; ifMatch: string | undefined },
+) => Promise<string>;
+
 const config = { access: { permission: 'users' } } as const;
 
-/** Who may do what: written by commands that keep an account governable. Reading, and deleting a role, is plain. */
+/** Who may do what: written by commands that keep an account governable. Reading is plain. */
 export function registerMemberRoutes(app: App, context: Context): void {
   registerCreate(app, context, roles, createRole);
   registerUpdate(app, context, roles, updateRole);
   registerCreate(app, context, memberships, createMembership);
   registerUpdate(app, context, memberships, updateMembership);
-  app.delete(
-    '/api/memberships/:id',
-    {
-      config,
-      schema: {
-        tags: ['memberships'],
-        summary: 'Take a user out of the account',
-        params: idParams,
-        headers: versionedWriteHeaders,
-        response: answers(200, oneOf(answeredRow(memberships))),
-      },
-    },
-    (request, reply) =>
-      write(context, request, reply, async (tx) => {
-        const options = {
-          principal: principalOf(request),
-          id: request.params.id,
-          ifMatch: readIfMatch(request),
-        };
-        return answerDeleted(await deleteMembership(tx, options));
-      }),
-  );
+  registerDelete(app, context, {
+    entity: roles,
+    summary: 'Delete a role that nobody has; answers it as it was',
+    remove: deleteRole,
+  });
+  registerDelete(app, context, {
+    entity: memberships,
+    summary: 'Take a user out of the account',
+    remove: deleteMembership,
+  });
 }
 
 function registerCreate(app: App, context: Context, entity: Entity, create: Create): void {
@@ -109,6 +102,33 @@ function registerUpdate(app: App, context: Context, entity: Entity, update: Upda
           values: request.body,
         };
         return answerRow(entity, await update(tx, { ...options, ifMatch: readIfMatch(request) }));
+      }),
+  );
+}
+
+type Deletion = { entity: Entity; summary: string; remove: Delete };
+
+function registerDelete(app: App, context: Context, { entity, summary, remove }: Deletion): void {
+  app.delete(
+    `${pathOf(entity)}/:id`,
+    {
+      config,
+      schema: {
+        tags: [entity.table],
+        summary,
+        params: idParams,
+        headers: versionedWriteHeaders,
+        response: answers(200, oneOf(answeredRow(entity))),
+      },
+    },
+    (request, reply) =>
+      write(context, request, reply, async (tx) => {
+        const options = {
+          principal: principalOf(request),
+          id: request.params.id,
+          ifMatch: readIfMatch(request),
+        };
+        return answerDeleted(await remove(tx, options));
       }),
   );
 }
