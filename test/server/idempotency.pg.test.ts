@@ -67,6 +67,22 @@ test('a refused write does not use the key up', async () => {
   expect(later.headers['idempotency-replayed']).toBeUndefined();
 });
 
+test('[A6] what was answered then is not shown to a role that sees fewer devices by now', async () => {
+  const caller = { token: await api.tokenOf(one, ['chats']) };
+  const open = () =>
+    api.ask(caller, 'POST', '/api/chats', {
+      body: { device_id: one.deviceIds[1], phone: '+51 911 222 333' },
+      headers: { 'idempotency-key': 'key-9' },
+    });
+  expect((await open()).status).toBe(201);
+  expect((await open()).headers['idempotency-replayed']).toBe('true');
+  await api.owner.query(sql`
+    update public.roles set device_ids = array[${one.deviceIds[0]}]::bigint[]
+    where account_id = ${one.accountId} and permissions = '{chats}'`);
+  const answer = await open();
+  expect([answer.status, answer.body.code]).toEqual([422, 'idempotency_mismatch']);
+});
+
 test("another account's key is another key", async () => {
   expect((await post('key-6', 'of one')).status).toBe(201);
   const other = await post('key-6', 'of two', two);

@@ -25,11 +25,14 @@ const KEY_HOURS = 24;
 
 /**
  * Method, path with query, and body. Keyed, because bodies may hold passwords, and what is kept of them must not
- * be open to guessing.
+ * be open to guessing. And whose devices it was about: what was answered then is not shown to a role that sees fewer by
+ * now, nor to a program what its maker was answered.
  */
 export function hashRequest(secret: string, request: Request): string {
+  const { deviceIds = null, apiKeyId = null } = request.principal ?? {};
+  const sight = JSON.stringify([deviceIds, apiKeyId]);
   return createHmac('sha256', secret)
-    .update(`${request.method} ${request.url}\n${JSON.stringify(request.body ?? null)}`)
+    .update(`${request.method} ${request.url}\n${sight}\n${JSON.stringify(request.body ?? null)}`)
     .digest('hex');
 }
 
