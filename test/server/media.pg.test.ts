@@ -101,6 +101,13 @@ describe('a file', () => {
     expect(beyond.headers['content-range']).toBe(`bytes */${PNG.length}`);
     const { etag } = (await download(one, id)).headers;
     expect((await download(one, id, { 'if-none-match': etag })).status).toBe(304);
+    expect((await download(one, id, { 'if-none-match': `"x", W/${etag}` })).status).toBe(304);
+    const head = await api.app.inject({
+      method: 'HEAD',
+      url: `/api/media/${id}/content`,
+      headers: { authorization: `Bearer ${one.token}`, range: 'bytes=0-1' },
+    });
+    expect([head.statusCode, head.headers['content-length']]).toEqual([200, String(PNG.length)]);
     const changed = await download(one, id, { range: 'bytes=0-1', 'if-range': '"another"' });
     expect(changed.status).toBe(200);
   });
@@ -223,6 +230,21 @@ describe('an upload that is none', () => {
     const json = await api.ask(one, 'POST', '/api/media', { body: { file: 'x' } });
     expect(json.status).toBe(400);
     expect(json.body.details.fields[0].field).toBe('body.file');
+    const { payload, headers } = formOf({ bytes: PNG });
+    const field = Buffer.from(
+      '--a-boundary\r\ncontent-disposition: form-data; name="folder"\r\n\r\nx\r\n',
+    );
+    const end = payload.indexOf('--a-boundary--');
+    for (const parts of [
+      [field, payload],
+      [payload.subarray(0, end), field, payload.subarray(end)],
+    ]) {
+      const more = await api.ask(one, 'POST', '/api/media', {
+        headers,
+        body: Buffer.concat(parts),
+      });
+      expect(more.status).toBe(400);
+    }
     const cut = formOf({ bytes: PNG });
     const broken = await api.app.inject({
       method: 'POST',

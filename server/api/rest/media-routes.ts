@@ -15,6 +15,7 @@ import { principalOf, type App, type Context, type Reply, type Request } from '.
 import { FORM_BYTES, readingFile, readUpload } from '../plugins/multipart.ts';
 import { answerRow, viewerOf } from './entity-routes.ts';
 import { notFound } from './read.ts';
+import { isNoneMatched } from './request-headers.ts';
 import { answeredRow, answers, idParams, oneOf, writeHeaders } from './schemas.ts';
 import { write } from './write.ts';
 
@@ -53,6 +54,15 @@ async function receive(context: Context, request: Request, reply: Reply): Promis
   const { accountId, userId } = principalOf(request);
   const { bytesMax } = context.config.media;
   const upload = await readUpload(request, bytesMax);
+  const [unknown] = Object.keys(upload.fields);
+  if (unknown !== undefined)
+    throw new ClarinError(
+      'invalid_request',
+      `body: "${unknown.slice(0, 50)}" is no field of this form`,
+      {
+        details: { fields: [{ field: `body.${unknown.slice(0, 50)}`, says: 'is not known' }] },
+      },
+    );
   const objectKey = createMediaKey(accountId);
   const { mimetype, ...stored } = await readingFile(request, async () => {
     const { head, stream } = await peekHead(upload.file, SNIFF_BYTES);
@@ -62,6 +72,7 @@ async function receive(context: Context, request: Request, reply: Reply): Promis
   });
   let isKept = false;
   try {
+    await upload.end();
     if (stored.size === 0) throw new ClarinError('invalid_request', 'body.file: is empty');
     // Stands for the form, so that an Idempotency-Key tells another file from the same one.
     request.body = { filename: upload.filename, mimetype, sha256: stored.sha256 };
@@ -155,10 +166,12 @@ async function serve(
     'accept-ranges': 'bytes',
     'cache-control': 'private, no-cache',
   });
-  if (request.headers['if-none-match'] === etag) return reply.code(304).send();
+  if (isNoneMatched(request, etag)) return reply.code(304).send();
   const size = Number(row['size']);
   const isSame = [undefined, etag].includes(request.headers['if-range'] as string | undefined);
-  const range = isSame ? parseRange(request.headers.range, size) : 'whole';
+  // RFC 9110 section 14.2: a range of a HEAD is no range.
+  const isPart = isSame && request.method === 'GET';
+  const range = isPart ? parseRange(request.headers.range, size) : 'whole';
   if (range === 'unsatisfiable')
     return reply.code(416).header('content-range', `bytes */${size}`).send();
   const isWhole = range === 'whole';
