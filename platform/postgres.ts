@@ -80,6 +80,11 @@ export function createDatabase(options: Options): Database {
     const client = await pool.connect().catch((error: unknown) => {
       throw translateError(error);
     });
+    if (signal?.aborted) {
+      // Nobody waits for the answer any more, and the connection is as good as it was.
+      client.release();
+      signal.throwIfAborted();
+    }
     const cancel = (): void => void cancelBackend(options.url, client);
     signal?.addEventListener('abort', cancel, { once: true });
     const shield = (): void => signal?.removeEventListener('abort', cancel);

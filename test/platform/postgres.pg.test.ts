@@ -56,6 +56,24 @@ test('a refused transaction keeps its connection: refusals are everyday, connect
   expect(await backendPid(database)).toBe(before);
 });
 
+test('a statement whose caller left while it waited for a connection is not run, and the connection stays', async () => {
+  await owner.query(sql`create sequence public.asked`);
+  await owner.query(sql`grant usage on sequence public.asked to public`);
+  const before = await backendPid(database);
+  const caller = new AbortController();
+  let waiting: Promise<unknown> | undefined;
+  await database.transaction(async () => {
+    waiting = database.query(sql`select nextval('public.asked')`, { signal: caller.signal });
+    waiting.catch(() => undefined);
+    await eventually(() => database.stats().waiting === 1, { says: 'it waits' });
+    caller.abort(new ClarinError('timeout', 'the caller is gone'));
+  });
+  await expect(waiting).rejects.toMatchObject({ code: 'timeout' });
+  const [row] = await owner.query(sql`select is_called from public.asked`);
+  expect(row?.['is_called']).toBe('f');
+  expect(await backendPid(database)).toBe(before);
+});
+
 test('a cancelled statement gives its connection to nobody else', async () => {
   const before = await backendPid(database);
   const cancelling = new AbortController();
