@@ -1,20 +1,11 @@
 import { contacts } from '../../domain/entities/contacts.ts';
 import type { Entity } from '../../domain/entity.ts';
-import {
-  IMPORTED_COLUMNS,
-  type Address,
-  type CheckedContact,
-} from '../../platform/csv/contact-record.ts';
+import { IMPORTED_COLUMNS, type CheckedContact } from '../../platform/csv/contact-record.ts';
 import { mustColumn } from '../../platform/entity-sql/list-query.ts';
-import type { Queries, TextRow } from '../../platform/postgres.ts';
+import type { Queries } from '../../platform/postgres.ts';
 import { column, ident, join, sql, typeName, type Sql } from '../../platform/sql.ts';
-import {
-  planImport,
-  type KnownContact,
-  type Outcome,
-  type Plan,
-  type Target,
-} from './import-plan.ts';
+import { findContacts } from './find-imported.ts';
+import { planImport, type Outcome, type Plan, type Target } from './import-plan.ts';
 
 type Options = {
   readonly accountId: number;
@@ -26,8 +17,6 @@ type Options = {
 };
 
 const SOURCE = 'import';
-/** Beside the kinds of addresses. */
-const EMAIL = 'email';
 
 /**
  * A session keeps the plans of foreign keys and triggers. Those made while a table is nearly empty read all of it, and
@@ -60,85 +49,6 @@ export async function importContacts(
   return plan.outcomes.map((outcome, at) =>
     outcome.kind === 'unchanged' && tagged.has(at) ? { kind: 'updated' } : outcome,
   );
-}
-
-type Finding = { accountId: number; rows: readonly CheckedContact[]; isLocked: boolean };
-
-/**
- * Every contact that an address or e-mail of the rows leads to; of an e-mail at most two, the oldest and the oldest
- * that knows no phone. Locked in the order of ids. Each is looked up by itself, so that no plan reads the account.
- */
-async function findContacts(
-  tx: Queries,
-  { accountId, rows, isLocked }: Finding,
-): Promise<KnownContact[]> {
-  const addresses = rows.flatMap((row) => row.addresses);
-  const emails = new Set(rows.flatMap(({ values }) => values['email']?.toLowerCase() ?? []));
-  const found = await tx.query(sql`
-    with addressed as materialized (
-      select wanted.kind, wanted.value, known.contact_id
-      from (
-        select distinct given.kind, given.value
-        from unnest(${addresses.map(({ kind }) => kind)}::text[], ${addresses.map(({ value }) => value)}::text[])
-          as given (kind, value)
-      ) as wanted
-      cross join lateral (
-        select identity.contact_id
-        from public.contact_identities as identity
-        where identity.account_id = ${accountId} and identity.kind = wanted.kind and identity.value = wanted.value
-        limit 1
-      ) as known
-    ),
-    mailed as materialized (
-      select wanted.email, owners.oldest, owners.phoneless
-      from unnest(${[...emails]}::text[]) as wanted (email)
-      cross join lateral (
-        -- Not min(): to find it, Postgres may walk along the ids of the whole account.
-        select (array_agg(contact.id order by contact.id))[1] as oldest,
-          (array_agg(contact.id order by contact.id) filter (where contact.phone is null))[1] as phoneless
-        from public.contacts as contact
-        where contact.account_id = ${accountId} and lower(contact.email) = lower(wanted.email) and not contact.is_group
-      ) as owners
-    )
-    select contact.id, contact.custom_fields, ${join(IMPORTED_COLUMNS.map(selectText))}, wanted.found_by
-    from (
-      select named.id, json_agg(json_build_array(named.kind, named.value)) as found_by
-      from (
-        select contact_id as id, kind, value from addressed
-        union all select oldest, ${EMAIL}, email from mailed
-        union all select phoneless, ${EMAIL}, email from mailed
-      ) as named
-      group by named.id
-      order by named.id
-    ) as wanted
-    cross join lateral (
-      select contact.id, contact.custom_fields, ${join(IMPORTED_COLUMNS.map((name) => column('contact', name)))}
-      from public.contacts as contact
-      where contact.account_id = ${accountId} and contact.id = wanted.id
-      limit 1
-      ${isLocked ? sql`for no key update of contact` : sql``}
-    ) as contact
-    order by contact.id`);
-  return found.map(readKnown);
-}
-
-/** As texts that compare: a boolean's own output is a letter. */
-function selectText(name: string): Sql {
-  return sql`${column('contact', name)}::text as ${ident(name)}`;
-}
-
-function readKnown(row: TextRow): KnownContact {
-  const foundBy = JSON.parse(row['found_by'] ?? '[]') as [string, string][];
-  const isEmail = ([kind]: [string, string]): boolean => kind === EMAIL;
-  return {
-    id: Number(row['id']),
-    values: Object.fromEntries(IMPORTED_COLUMNS.map((name) => [name, row[name] ?? null])),
-    customFields: JSON.parse(row['custom_fields'] ?? '{}') as Record<string, unknown>,
-    addresses: foundBy
-      .filter((one) => !isEmail(one))
-      .map(([kind, value]) => ({ kind: kind as Address['kind'], value })),
-    emails: foundBy.filter(isEmail).map(([, value]) => value),
-  };
 }
 
 /**

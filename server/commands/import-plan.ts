@@ -10,6 +10,8 @@ export type KnownContact = {
   /** Those of the batch's addresses and e-mails (in lower case) that lead to it. */
   readonly addresses: readonly Address[];
   readonly emails: readonly string[];
+  /** Keys of the mere names that do. */
+  readonly names: readonly string[];
 };
 
 export type Outcome =
@@ -47,12 +49,13 @@ type Slot = Target & {
  *
  * A row is about the contact that its WhatsApp address or its phone leads to. By e-mail it is found when the row has
  * neither, or when the contact that has it knows no phone: people share an address, of an office or a family, and two
- * phones are two people.
+ * phones are two people. A row that has nothing but a name is about the contact of whom no more is known either: it would
+ * be another one each time the file is imported.
  */
 export function planImport(rows: readonly CheckedContact[], known: readonly KnownContact[]): Plan {
   const book = new AddressBook();
   const slots = known.map(createSlot);
-  for (const slot of slots) book.add(slot, slot.before?.addresses ?? [], slot.before?.emails ?? []);
+  for (const slot of slots) if (slot.before) book.add(slot, slot.before);
   const outcomes: Outcome[] = [];
   const tags: { at: number; target: Target; tag: string }[] = [];
   rows.forEach((row, at) => {
@@ -67,7 +70,12 @@ export function planImport(rows: readonly CheckedContact[], known: readonly Know
     if (outcome.kind === 'failed') return;
     if (!found) slots.push(slot);
     const email = row.values['email'];
-    book.add(slot, row.addresses, email === undefined ? [] : [email.toLowerCase()]);
+    const name = mereName(row);
+    book.add(slot, {
+      addresses: row.addresses,
+      emails: email === undefined ? [] : [email.toLowerCase()],
+      names: name === undefined ? [] : [name.key],
+    });
     for (const tag of row.tags) tags.push({ at, target: slot, tag });
   });
   for (const slot of slots) {
@@ -76,6 +84,14 @@ export function planImport(rows: readonly CheckedContact[], known: readonly Know
     for (const at of slot.changedBy) outcomes[at] = { kind: 'unchanged' };
   }
   return { outcomes, targets: slots.filter(hasChanges), tags };
+}
+
+/** What a row says of somebody of whom it says nothing to write to; undefined for all others. */
+export function mereName({ values, addresses }: CheckedContact) {
+  if (addresses.length > 0 || values['email'] !== undefined) return undefined;
+  const called = values['custom_name'] ?? values['name'] ?? '';
+  const lastName = values['last_name'] ?? '';
+  return { key: JSON.stringify([called, lastName]), called, lastName };
 }
 
 function createSlot(before: KnownContact | undefined): Slot {
@@ -168,8 +184,13 @@ type Found = { readonly slot: Slot; readonly isByNumber: boolean };
 class AddressBook {
   readonly #addresses = new Map<string, Slot>();
   readonly #emails = new Map<string, Slot[]>();
+  readonly #names = new Map<string, Slot>();
 
-  add(slot: Slot, addresses: readonly Address[], emails: readonly string[]): void {
+  add(
+    slot: Slot,
+    { addresses, emails, names }: Pick<KnownContact, 'addresses' | 'emails' | 'names'>,
+  ): void {
+    for (const name of names) if (!this.#names.has(name)) this.#names.set(name, slot);
     for (const { kind, value } of addresses) {
       const key = `${kind} ${value}`;
       if (!this.#addresses.has(key)) this.#addresses.set(key, slot);
@@ -186,6 +207,11 @@ class AddressBook {
     for (const { kind, value } of row.addresses) {
       const slot = this.#addresses.get(`${kind} ${value}`);
       if (slot) return { slot, isByNumber: value !== jid };
+    }
+    const name = mereName(row);
+    if (name !== undefined) {
+      const called = this.#names.get(name.key);
+      return called && { slot: called, isByNumber: false };
     }
     const slots = this.#emails.get(row.values['email']?.toLowerCase() ?? '') ?? [];
     const slot =

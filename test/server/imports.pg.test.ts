@@ -154,6 +154,20 @@ describe('an import', () => {
     expect(countsOf(await world.importFile(caller, file))).toEqual(counts(0, 0, 603, 0));
   });
 
+  test('finds who has nothing but a name by it, and nobody of whom more is known', async () => {
+    const caller = await newAccount(world);
+    const file = 'name,last name,phone\nAna,,\nAna,Ruiz,\nAna,,987654321\n,Solo,\nAna,,\n';
+    expect(countsOf(await world.importFile(caller, file))).toEqual(counts(4, 0, 1, 0));
+    expect(countsOf(await world.importFile(caller, file))).toEqual(counts(0, 0, 5, 0));
+    const people = await contactsOf(world, caller);
+    expect(people.map(({ name, last_name, phone }) => [name, last_name, phone])).toEqual([
+      ['Ana', undefined, undefined],
+      ['Ana', 'Ruiz', undefined],
+      ['Ana', undefined, '51987654321'],
+      [undefined, 'Solo', undefined],
+    ]);
+  });
+
   test('that contradicts itself ends with what comes last, and changes nothing the second time', async () => {
     const caller = await newAccount(world);
     const file = 'name,phone,Zona\nAna,987654321,Norte\nAna María,987654321,Sur';
