@@ -49,12 +49,12 @@ export async function registerAuth(app: App, context: Context): Promise<void> {
 }
 
 /**
- * A file may take minutes to come in, and who sends it may be shut out meanwhile: asked again by the transaction that
- * writes its row. @throws ClarinError unauthenticated, forbidden.
+ * A file may take minutes to come in or to leave, and its caller may be shut out meanwhile: asked again by the transaction
+ * that writes its row, or before more of it is read. @throws ClarinError unauthenticated, forbidden.
  */
-export async function admitAgain(tx: Queries, request: Request): Promise<void> {
+export async function admitAgain(db: Queries, request: Request): Promise<void> {
   const { claims } = request;
-  admit(request, claims === null ? undefined : await loadPrincipal(tx, claims));
+  admit(request, claims === null ? undefined : await loadPrincipal(db, claims));
 }
 
 function admit(request: Request, principal: Principal | undefined): void {

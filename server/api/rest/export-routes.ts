@@ -6,7 +6,9 @@ import type { Entity } from '../../../domain/entity.ts';
 import type { Permission } from '../../../domain/permission.ts';
 import { writeCsv } from '../../../platform/csv/write-csv.ts';
 import { exportQuerySchema, openExport } from '../../../platform/entity-sql/export.ts';
-import type { App, Context } from '../context.ts';
+import type { Queries } from '../../../platform/postgres.ts';
+import type { App, Context, Request } from '../context.ts';
+import { admitAgain } from '../plugins/auth.ts';
 import { pathOf, viewerOf } from './entity-routes.ts';
 import { answers } from './schemas.ts';
 
@@ -44,7 +46,7 @@ function registerExport(app: App, context: Context, entity: Entity, permission: 
       // The headers are all that is asked for.
       if (request.method === 'HEAD') return reply.send('');
       const { separator, bom, ...query } = request.query;
-      const { header, rows } = await openExport(context.database, entity, {
+      const { header, rows } = await openExport(admitting(context, request), entity, {
         ...viewerOf(request),
         query,
         signal: request.cancel,
@@ -58,4 +60,14 @@ function registerExport(app: App, context: Context, entity: Entity, permission: 
       return reply.send(Readable.from(bytes, { objectMode: false }));
     },
   );
+}
+
+/** A file may be read for minutes: no batch of it is for who was shut out since the one before. */
+function admitting({ database }: Context, request: Request): Queries {
+  return {
+    query: async (statement, options) => {
+      await admitAgain(database, request);
+      return database.query(statement, options);
+    },
+  };
 }
