@@ -75,23 +75,35 @@ export async function removeTag(tx: Queries, tagging: Tagging): Promise<Counts |
   return rows[0]?.['tags'] === '0' ? undefined : countsOf(rows[0]);
 }
 
-/** The tag, and those of the named rows that are there and in reach. */
+/**
+ * The tag, and those of the named rows that are there and in reach: held, so that one that is deleted meanwhile is left
+ * out instead of keeping all others from it. Contacts before what hangs on them, as whoever deletes or merges them.
+ */
 function targetsOf(tagging: Tagging): Sql {
   const { accountId, tagId, leads, contacts } = tagging;
   return sql`
     tag as (
-      select id from public.tags where account_id = ${accountId} and id = ${tagId}
+      select id from public.tags where account_id = ${accountId} and id = ${tagId} for key share
     ),
-    lead as (
-      select id from public.leads where account_id = ${accountId} and id = any(${[...leads]}::bigint[])
+    contact as materialized (
+      select id from public.contacts
+      where account_id = ${accountId} and id = any(${[...contacts]}::bigint[])
+      order by id
+      for key share
     ),
-    contact as (
-      select id from public.contacts where account_id = ${accountId} and id = any(${[...contacts]}::bigint[])
+    lead as materialized (
+      select id from public.leads
+      where account_id = ${accountId} and id = any(${[...leads]}::bigint[]) and (select count(*) from contact) >= 0
+      order by id
+      for key share
     ),
-    chat as (
+    chat as materialized (
       select chat.id
       from public.chats as chat
       where ${inReach(chats, 'chat', tagging)} and chat.id = any(${[...tagging.chats]}::bigint[])
+        and (select count(*) from lead) >= 0
+      order by chat.id
+      for key share
     )`;
 }
 

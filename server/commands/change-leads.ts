@@ -41,13 +41,13 @@ export function countsOf(row: TextRow | undefined): Counts {
 }
 
 function statementOf(accountId: number, ids: readonly number[], change: LeadsChange): Sql {
-  // Locked in the order of their ids: two such statements cannot wait for each other.
+  // Locked in the order of their ids, and as strongly as it will be: two such statements cannot wait for each other.
   const target = sql`
     select lead.id
     from public.leads as lead
     where lead.account_id = ${accountId} and lead.id = any(${[...ids]}::bigint[])
     order by lead.id
-    for no key update`;
+    ${change.action === 'remove' ? sql`for update` : sql`for no key update`}`;
   switch (change.action) {
     case 'tag':
       return tagging({ accountId, ...LINKS, target, tagIds: change.tag_ids });

@@ -15,13 +15,13 @@ type Options = {
 /** A lead is won or lost: it goes to that stage of its own pipeline. Undefined: no such lead. */
 export async function closeLead(tx: Queries, options: Options): Promise<Written | undefined> {
   const { accountId, id, outcome, reason, ifMatch } = options;
+  // Held first: somebody may be moving it to another pipeline.
+  const [lead] = await tx.query(sql`
+    select pipeline_id from public.leads where account_id = ${accountId} and id = ${id} for no key update`);
   const rows = await tx.query(sql`
-    select stage.id
-    from public.leads as lead
-    join public.pipeline_stages as stage
-      on stage.account_id = lead.account_id and stage.pipeline_id = lead.pipeline_id and stage.type = ${outcome}
-    where lead.account_id = ${accountId} and lead.id = ${id}
-    for no key update of lead`);
+    select id
+    from public.pipeline_stages
+    where account_id = ${accountId} and pipeline_id = ${lead?.['pipeline_id'] ?? null} and type = ${outcome}`);
   const stageId = rows[0]?.['id'];
   if (!stageId) return undefined;
   const values = {

@@ -1,7 +1,7 @@
 import { contacts } from '../../domain/entities/contacts.ts';
 import { ClarinError } from '../../domain/errors.ts';
 import type { Queries } from '../../platform/postgres.ts';
-import { sql } from '../../platform/sql.ts';
+import { ident, sql } from '../../platform/sql.ts';
 import { countsOf, type Counts } from './change-leads.ts';
 import {
   assertMayTouch,
@@ -62,18 +62,31 @@ async function clearContacts(
   const found = dependentsOf(rows[0]);
   assertNothingStays({ withLeads, withChats }, found);
   assertMayTouch(caller, found);
-  if (found.leads > 0) {
-    await tx.query(sql`
-      delete from public.leads where account_id = ${accountId} and contact_id = any(${[...ids]}::bigint[])`);
-  }
-  if (found.chats > 0) {
-    await tx.query(sql`
-      delete from public.chats where account_id = ${accountId} and contact_id = any(${[...ids]}::bigint[])`);
-  }
+  if (found.leads > 0) await deleteHanging(tx, 'leads', { accountId, ids });
+  if (found.chats > 0) await deleteHanging(tx, 'chats', { accountId, ids });
   // They would go by themselves, one statement for each contact, and each would count its campaigns anew.
   await tx.query(sql`
     delete from public.campaign_recipients
     where account_id = ${accountId} and contact_id = any(${[...ids]}::bigint[])`);
+}
+
+/** In the order of their ids, as whoever changes many of them locks them. */
+async function deleteHanging(
+  tx: Queries,
+  table: 'leads' | 'chats',
+  { accountId, ids }: { accountId: number; ids: readonly number[] },
+): Promise<void> {
+  await tx.query(sql`
+    with held as materialized (
+      select hanging.id
+      from public.${ident(table)} as hanging
+      where hanging.account_id = ${accountId} and hanging.contact_id = any(${[...ids]}::bigint[])
+      order by hanging.id
+      for update
+    )
+    delete from public.${ident(table)} as hanging
+    using held
+    where hanging.account_id = ${accountId} and hanging.id = held.id`);
 }
 
 function assertNothingStays(

@@ -152,7 +152,8 @@ function updateStatement(
   actorId: number | undefined,
   targets: readonly Target[],
 ): Sql {
-  const sets = IMPORTED_COLUMNS.map(
+  // A row whose key is named is locked against whoever only refers to it: and the address stays as it is (import-plan.ts).
+  const sets = IMPORTED_COLUMNS.filter((name) => name !== 'jid').map(
     (name) => sql`${ident(name)} = coalesce(${column('given', name)}, ${column('contact', name)})`,
   );
   return sql`

@@ -46,6 +46,7 @@ export async function mergeContacts(tx: Queries, options: Options): Promise<Writ
   return written;
 }
 
+/** Held as strongly as they will be: whose an identity is, is part of its key. */
 async function moveRows(
   tx: Queries,
   table: 'chats' | 'leads' | 'interactions' | 'contact_identities',
@@ -57,7 +58,7 @@ async function moveRows(
       from public.${ident(table)} as moved
       where moved.account_id = ${accountId} and moved.contact_id = any(${losers}::bigint[])
       order by moved.id
-      for no key update
+      ${table === 'contact_identities' ? sql`for update` : sql`for no key update`}
     )
     update public.${ident(table)} as moved
     set contact_id = ${id}

@@ -21,12 +21,20 @@ export async function openFirstLead(
     await tx.query(sql`
       select 1 from public.contacts where account_id = ${accountId} and id = ${contactId} for no key update`);
   }
+  // Held: that it is deleted in this very moment must not keep the message out.
   const [row] = await tx.query(sql`
-    insert into public.leads (account_id, contact_id, title, source)
+    with stage as materialized (
+      select stage.id
+      from public.accounts as account
+      join public.pipeline_stages as stage on stage.account_id = account.id and stage.id = account.default_stage_id
+      where account.id = ${accountId}
+      for key share of stage
+    )
+    insert into public.leads (account_id, contact_id, title, source, stage_id)
     select contact.account_id, contact.id,
-      coalesce(nullif(btrim(contact.display_name), ''), contact.lid, 'WhatsApp'), 'whatsapp'
+      coalesce(nullif(btrim(contact.display_name), ''), contact.lid, 'WhatsApp'), 'whatsapp', stage.id
     from public.contacts as contact
-    join public.accounts as account on account.id = contact.account_id and account.default_stage_id is not null
+    cross join stage
     where contact.account_id = ${accountId} and contact.id = ${contactId} and not contact.is_group
       and not exists (
         select from public.leads where account_id = ${accountId} and contact_id = contact.id

@@ -104,7 +104,7 @@ async function placeOf(tx: Queries, options: Options): Promise<Place> {
   const { accountId, deviceId, isFromMe } = options;
   const addresses = readAddresses(options);
   const pushName = isFromMe || addresses.isGroup ? undefined : options.fromName;
-  const known = await findPlace(tx, { accountId, deviceId, addresses });
+  const known = await findPlace(tx, options, addresses);
   if (!known) {
     const name = options.chatName;
     const given = { jid: options.jid, lid: options.lid };
@@ -128,7 +128,7 @@ async function placeOf(tx: Queries, options: Options): Promise<Place> {
   const { jid, lid } = options;
   await resolveContact(tx, { accountId, jid, lid, pushName, source: 'whatsapp' });
   // Two contacts may have become one.
-  const settled = (await findPlace(tx, { accountId, deviceId, addresses })) ?? known;
+  const settled = (await findPlace(tx, options, addresses)) ?? known;
   return { ...settled, jid: await adoptJid(tx, { accountId, addresses, known: settled }) };
 }
 
@@ -138,10 +138,13 @@ type Known = Place & {
   readonly pushName: string | null;
 };
 
+/** Somebody may have two chats, by two addresses: the one the message is in, or what it is about, before the address's own. */
 async function findPlace(
   tx: Queries,
-  { accountId, deviceId, addresses }: { accountId: number; deviceId: number; addresses: Addresses },
+  { accountId, deviceId, messageId, content }: Options,
+  addresses: Addresses,
 ): Promise<Known | undefined> {
+  const stanzas = 'target' in content ? [messageId, content.target] : [messageId];
   const jids = chatJids(addresses);
   const identities = identitiesOf(addresses);
   const [row] = await tx.query(sql`
@@ -158,7 +161,11 @@ async function findPlace(
         on identity.account_id = ${accountId} and identity.kind = given.kind and identity.value = given.value
     ) as resolved
     where chat.account_id = ${accountId} and chat.device_id = ${deviceId} and chat.jid = any(${jids}::text[])
-    order by array_position(${jids}::text[], chat.jid)
+    order by not exists (
+      select from public.messages as message
+      where message.account_id = ${accountId} and message.chat_id = chat.id
+        and message.message_id = any(${stanzas}::text[])
+    ), array_position(${jids}::text[], chat.jid)
     limit 1`);
   if (!row) return undefined;
   return {
@@ -180,9 +187,15 @@ async function adoptJid(
   const { jid } = addresses;
   if (jid === undefined || jid === known.jid || parseJid(known.jid)?.kind !== 'user')
     return known.jid;
-  await tx.query(sql`
-    update public.chats set jid = ${jid} where account_id = ${accountId} and id = ${known.chatId} and jid <> ${jid}`);
-  return jid;
+  const adopted = await tx.query(sql`
+    update public.chats as chat
+    set jid = ${jid}
+    where account_id = ${accountId} and id = ${known.chatId} and not exists (
+      select from public.chats
+      where account_id = ${accountId} and device_id = chat.device_id and jid = ${jid}
+    )
+    returning id`);
+  return adopted.length > 0 ? jid : known.jid;
 }
 
 type Said = { readonly id: number | undefined; readonly mediaId: number | undefined };

@@ -23,8 +23,8 @@ type Options = {
 };
 
 /**
- * The whole layout of a pipeline's stages is saved at once: removed, changed and added, five statements however many
- * stages there are. Gives the pipeline with its stages, JSON text; undefined: no such pipeline.
+ * The whole layout of a pipeline's stages is saved at once: removed, changed and added, with as many statements however
+ * many stages there are. Where leads of the account's default stage go, it goes too. Gives the pipeline with its stages, JSON text; undefined: no such pipeline.
  * @throws ClarinError precondition_failed, unprocessable for stages of elsewhere, conflict when leads of a removed stage have nowhere to go.
  */
 export async function saveStages(tx: Queries, options: Options): Promise<string | undefined> {
@@ -99,12 +99,26 @@ function assertKnown(
 }
 
 async function reassignLeads(tx: Queries, { accountId, reassign }: Options): Promise<void> {
+  const sources = sql`${reassign.map(({ from }) => from)}::bigint[]`;
+  const moved = sql`unnest(${sources}, ${reassign.map(({ to }) => to)}::bigint[]) as moved (source, target)`;
+  // Locked in the order of their ids, as whoever changes many leads locks them.
   await tx.query(sql`
+    with held as materialized (
+      select lead.id
+      from public.leads as lead
+      where lead.account_id = ${accountId} and lead.stage_id = any(${sources})
+      order by lead.id
+      for no key update
+    )
     update public.leads as lead
     set stage_id = moved.target
-    from unnest(${reassign.map(({ from }) => from)}::bigint[], ${reassign.map(({ to }) => to)}::bigint[])
-      as moved (source, target)
-    where lead.account_id = ${accountId} and lead.stage_id = moved.source`);
+    from held, ${moved}
+    where lead.account_id = ${accountId} and lead.id = held.id and lead.stage_id = moved.source`);
+  await tx.query(sql`
+    update public.accounts as account
+    set default_stage_id = moved.target
+    from ${moved}
+    where account.id = ${accountId} and account.default_stage_id = moved.source`);
 }
 
 async function removeStages(
