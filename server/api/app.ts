@@ -102,7 +102,7 @@ export async function buildApp({ redis, now, ...options }: AppOptions): Promise<
   registerMemberRoutes(app, context);
   registerApiKeyRoutes(app, context);
   registerDeviceRoutes(app, context);
-  registerKommoRoutes(app, context);
+  await registerKommoRoutes(app, context);
   registerContactRoutes(app, context);
   registerMergeRoutes(app, context);
   registerDuplicateRoutes(app, context);

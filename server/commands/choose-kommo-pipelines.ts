@@ -1,6 +1,7 @@
 import { ClarinError } from '../../domain/errors.ts';
 import type { Queries } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
+import { notifyKommo } from './notify-kommo.ts';
 
 type Options = { accountId: number; connectionId: number; connectedIds: readonly number[] };
 
@@ -38,5 +39,6 @@ export async function chooseKommoPipelines(
     set is_connected = not is_connected
     where account_id = ${accountId} and connection_id = ${connectionId}
       and is_connected <> (id = any(${[...connectedIds]}::bigint[]))`);
+  await notifyKommo(tx, { kind: 'changed', connectionId });
   return true;
 }

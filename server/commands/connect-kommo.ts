@@ -5,6 +5,7 @@ import type { Queries } from '../../platform/postgres.ts';
 import type { SecretBox } from '../../platform/secret-box.ts';
 import { sql } from '../../platform/sql.ts';
 import { keepKommoTokens, type KommoTokens } from './kommo-tokens.ts';
+import { notifyKommo } from './notify-kommo.ts';
 
 type Options = {
   box: SecretBox;
@@ -33,6 +34,7 @@ export async function connectKommo(
     returning id, created_at = now() as is_new`);
   const id = Number(row?.['id']);
   await keepKommoTokens(tx, box, { accountId, connectionId: id }, tokens);
+  await notifyKommo(tx, { kind: 'changed', connectionId: id });
   const json = await readEntity(tx, kommo_connections, { accountId, id });
   if (json === undefined) throw new ClarinError('internal', 'a connection is not in its account');
   return { json, isNew: row?.['is_new'] === 't' };
@@ -56,5 +58,6 @@ export async function disconnectKommo(
       status_until = null, token_expires_at = null,
       full_sync_state = case when full_sync_state in ('pending', 'running') then 'cancelled' else full_sync_state end
     where account_id = ${accountId} and id = ${id} and status <> 'disconnected'`);
+  await notifyKommo(tx, { kind: 'changed', connectionId: id });
   return readEntity(tx, kommo_connections, { accountId, id });
 }

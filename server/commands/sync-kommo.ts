@@ -3,6 +3,7 @@ import { ClarinError } from '../../domain/errors.ts';
 import { readEntity } from '../../platform/entity-sql.ts';
 import type { Queries } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
+import { notifyKommo } from './notify-kommo.ts';
 
 type Place = { accountId: number; id: number };
 
@@ -24,6 +25,7 @@ export async function requestFullSync(
     update public.kommo_connections
     set full_sync_state = 'pending', full_sync_done = 0, full_sync_total = null, full_sync_at = null
     where account_id = ${accountId} and id = ${id} and full_sync_state <> 'pending'`);
+  await notifyKommo(tx, { kind: 'changed', connectionId: id });
   return readEntity(tx, kommo_connections, { accountId, id });
 }
 
@@ -43,6 +45,7 @@ export async function cancelFullSync(
     update public.kommo_connections
     set full_sync_state = 'cancelled'
     where account_id = ${accountId} and id = ${id}`);
+  await notifyKommo(tx, { kind: 'changed', connectionId: id });
   return readEntity(tx, kommo_connections, { accountId, id });
 }
 

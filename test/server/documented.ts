@@ -150,7 +150,8 @@ export function tableOf({ path }: Operation, ids: Ids): string | undefined {
 
 /** The path with this id for every parameter. */
 export function pathWith({ path }: Operation, id: number | string): string {
-  return path.replaceAll(/\{\w+\}/g, String(id));
+  // A secret is no id: one of the right form that is nobody's.
+  return path.replace('{secret}', 'x'.repeat(43)).replaceAll(/\{\w+\}/g, String(id));
 }
 
 /** The example with the ids of these rows wherever a member's name says whose id it is. */

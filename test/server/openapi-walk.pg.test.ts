@@ -10,6 +10,8 @@ const PUBLIC = [
   'POST /api/auth/login',
   'POST /api/auth/logout',
   'POST /api/auth/refresh',
+  // By the secret in its address.
+  'POST /api/kommo/webhook/{secret}',
 ];
 
 /** Every member of an account may call these, whatever the role. */

@@ -96,7 +96,7 @@ export async function unlike(
   return wrong;
 }
 
-export const hasId = ({ path }: Operation): boolean => path.includes('{');
+export const hasId = ({ path }: Operation): boolean => path.includes('{id}');
 export const isOfApi = ({ path }: Operation): boolean => path.startsWith('/api/');
 
 /** 400, and the fields that are wrong are named. */

@@ -10,7 +10,9 @@ import { cancelFullSync, requestFullSync } from '../../commands/sync-kommo.ts';
 import { principalOf, type App, type Context } from '../context.ts';
 import { answerDeleted } from './entity-routes.ts';
 import { sendVersioned } from './etag.ts';
+import { registerKommoHealthRoute } from './kommo-health-route.ts';
 import { registerKommoPipelineRoutes } from './kommo-pipeline-routes.ts';
+import { registerKommoWebhookRoutes } from './kommo-webhook-routes.ts';
 import { loadList, loadRow } from './loaders.ts';
 import { notFound, read } from './read.ts';
 import { readIfMatch } from './request-headers.ts';
@@ -36,7 +38,7 @@ const token = z
   .regex(/^[\x21-\x7e]+$/, 'is not a token');
 
 /** Connections to Kommo: rows that its worker reads. Nothing here talks to Kommo, and no answer shows a token. */
-export function registerKommoRoutes(app: App, context: Context): void {
+export async function registerKommoRoutes(app: App, context: Context): Promise<void> {
   registerReads(app, context);
   registerConnect(app, context);
   registerAction(app, context, {
@@ -59,6 +61,8 @@ export function registerKommoRoutes(app: App, context: Context): void {
   });
   registerDelete(app, context);
   registerKommoPipelineRoutes(app, context);
+  registerKommoHealthRoute(app, context);
+  await registerKommoWebhookRoutes(app, context);
 }
 
 function registerReads(app: App, context: Context): void {
