@@ -34,8 +34,8 @@ export type MessageSearch = {
 
 const LIMIT = 50;
 const LIMIT_MAX = 200;
-/** Fewer characters than these make no trigram, so that no index finds them: the search would read the whole account. */
-const CHARACTERS_MIN = 3;
+/** Less makes no trigram, so that no index finds it: the search would read the whole account. */
+const INDEXED = /[\p{L}\p{N}]{3}/u;
 /** One chat can be read to its end. */
 const CHARACTERS_MIN_OF_CHAT = 2;
 const CHARACTERS_MAX = 200;
@@ -52,7 +52,7 @@ const schema = z
       .string()
       .max(CHARACTERS_MAX)
       .describe(
-        `Anywhere in the text, at least ${CHARACTERS_MIN} characters, ${CHARACTERS_MIN_OF_CHAT} with chat_id`,
+        `Anywhere in the text: three letters or digits in a row at least, with chat_id any ${CHARACTERS_MIN_OF_CHAT} characters`,
       ),
     chat_id: text('Only in this chat'),
     device_id: text('Only what came or went by this device'),
@@ -80,9 +80,13 @@ function readSearchQuery(
   complain: (name: string, message: string) => void,
 ): MessageSearch {
   const search = readSearch(raw['search'], complain, []) ?? '';
-  const least = raw['chat_id'] === undefined ? CHARACTERS_MIN : CHARACTERS_MIN_OF_CHAT;
   // Counted as Postgres counts them.
-  if (Array.from(search).length < least) complain('search', `has at least ${least} characters`);
+  if (raw['chat_id'] === undefined) {
+    if (!INDEXED.test(search))
+      complain('search', 'has three letters or digits in a row, or a chat_id');
+  } else if (Array.from(search).length < CHARACTERS_MIN_OF_CHAT) {
+    complain('search', `has at least ${CHARACTERS_MIN_OF_CHAT} characters`);
+  }
   const readId = (name: string): number | undefined => {
     const given = raw[name];
     if (given === undefined) return undefined;

@@ -165,12 +165,13 @@ async function initialise(options: PostgresOptions): Promise<void> {
 }
 
 /**
- * Letters beyond ASCII have upper and lower case (search, unique names) where the machine can do
- * it.
+ * Letters beyond ASCII have upper and lower case (search, unique names) and are letters to pg_trgm, which asks the C
+ * library whatever the provider is, where the machine can do it.
  */
 function localeChoices(major: number): string[][] {
-  if (major >= 17) return [['--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8']];
-  return [['--locale=C.UTF-8'], ['--locale=C']];
+  if (major < 17) return [['--locale=C.UTF-8'], ['--locale=C']];
+  const builtin = ['--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'];
+  return [[...builtin, '--lc-ctype=C.UTF-8'], builtin];
 }
 
 async function give(path: string, user: ServiceUser | undefined, mode: number): Promise<void> {

@@ -223,7 +223,7 @@ describe('the search', () => {
     await api.owner.query(sql`
       insert into public.messages (account_id, chat_id, body, is_from_me)
       values (${one.accountId}, ${one.chatIds[2]}, '100%_\\ sure', true)`);
-    for (const sign of ['0%_', '00%_\\', '_\\ s'])
+    for (const sign of ['100%_', '100%_\\', '_\\ sure', '%_\\ SURE'])
       expect(idsIn(await search(`search=${encodeURIComponent(sign)}`))).toHaveLength(1);
     const inChat = await search(`search=Li&limit=200&chat_id=${chatId}`);
     expect(inChat.body.data).toHaveLength(LENGTH);
@@ -235,6 +235,8 @@ describe('the search', () => {
       'search=a',
       'search=%20a%20',
       'search=Li',
+      'search=...',
+      'search=a%20b%20c',
       'search=%F0%9F%98%80%F0%9F%98%80',
       `search=L&chat_id=${chatId}`,
       'search=a%00b',

@@ -22,13 +22,14 @@ async function query(url: string, statement: string): Promise<Record<string, unk
 }
 
 describe('a Postgres of ours', () => {
-  it('has our postgres.conf, and case for letters beyond ASCII', async () => {
+  it('has our postgres.conf, and letters beyond ASCII, in both cases and for searching', async () => {
     const database = await createTestDatabase();
     const rows = await query(
       database.ownerUrl,
-      `select current_setting('wal_level') as wal_level, lower('ÁÑ') as lower`,
+      `select current_setting('wal_level') as wal_level, lower('ÁÑ') as lower,
+        cardinality(show_trgm('ñññ')) as trigrams`,
     );
-    expect(rows).toEqual([{ wal_level: 'logical', lower: 'áñ' }]);
+    expect(rows).toEqual([{ wal_level: 'logical', lower: 'áñ', trigrams: 4 }]);
     await database.drop();
   });
 
