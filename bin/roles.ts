@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { ClarinError } from '../domain/errors.ts';
 import { readConfig, type Config, type Needs } from '../platform/config.ts';
 import { runUntilStopped, type Running } from '../platform/lifecycle.ts';
 import { createLog, type Component, type Log } from '../platform/log.ts';
@@ -44,6 +46,19 @@ function command(
       return (await load())(config, log, words);
     },
   };
+}
+
+/**
+ * What is there for development only. It is not compiled for production: the compiler would follow a name that it can
+ * read, so it gets none.
+ */
+async function loadFake<T>(name: string): Promise<T> {
+  const module = new URL(`../fakes/${name}`, import.meta.url);
+  if (existsSync(module)) return (await import(module.href)) as T;
+  throw new ClarinError(
+    'configuration',
+    'The fakes are for development and not part of this build: run it from a checkout, after `npm ci`.',
+  );
 }
 
 const ROLES: Readonly<Record<string, Role>> = {
@@ -98,6 +113,14 @@ const ROLES: Readonly<Record<string, Role>> = {
     run: async () => {
       const { runDev } = await import('./dev.ts');
       return runDev(process.env);
+    },
+  },
+  'fake-kommo': {
+    says: 'a Kommo to develop against: [--port 4790] [--leads N] [--contacts N] [--seed N] [--edits PER MINUTE]',
+    run: async (words) => {
+      type FakeKommo = { runFakeKommo: (words: readonly string[]) => Promise<number> };
+      const { runFakeKommo } = await loadFake<FakeKommo>('kommo/main.ts');
+      return runFakeKommo(words);
     },
   },
 };
