@@ -9,6 +9,22 @@ const url = (...protocols: string[]) =>
     message: `must be a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}`,
   });
 
+/** Plain http only where nobody listens: tokens travel there. */
+const isSafe = ({ protocol, hostname }: URL): boolean =>
+  protocol === 'https:' ||
+  (protocol === 'http:' && /^(127\.\d+\.\d+\.\d+|localhost|\[::1\])$/.test(hostname));
+
+const kommoUrl = z
+  .string()
+  .refine((value) => value.split('{subdomain}').length === 2, 'must hold {subdomain} once')
+  .refine((value) => {
+    const filled = value.replace('{subdomain}', 'x');
+    if (!URL.canParse(filled)) return false;
+    const { search, hash, username, password } = new URL(filled);
+    return isSafe(new URL(filled)) && `${search}${hash}${username}${password}` === '';
+  }, 'must be a URL that begins with https:// (http:// on a loopback address) and has neither user nor query')
+  .transform((value) => value.replace(/\/+$/, ''));
+
 const KEY_BYTES = 32;
 
 /** In hex, or in base64 of either alphabet. */
@@ -85,6 +101,25 @@ export const settings = z.object({
     .min(1)
     .max(2 ** 31 - 1)
     .default(100 * 1024 * 1024),
+  /** Where a Kommo account is reached; `{subdomain}` is the connection's. */
+  KOMMO_URL: kommoUrl.default('https://{subdomain}.kommo.com'),
+  /** Of our integration at Kommo, for tokens that are renewed; all three or none. Long-lived tokens need none. */
+  KOMMO_CLIENT_ID: z.string().optional(),
+  KOMMO_CLIENT_SECRET: z.string().optional(),
+  KOMMO_REDIRECT_URI: z
+    .string()
+    .refine(
+      (value) => URL.canParse(value) && isSafe(new URL(value)),
+      'must be a URL that begins with https:// (http:// on a loopback address)',
+    )
+    .optional(),
+  /** Names the address that our requests to Kommo leave from: processes behind one address share a name, and its limit. */
+  KOMMO_EGRESS: z
+    .string()
+    .regex(/^[a-z0-9._-]{1,100}$/i, 'may hold letters, digits, dots, _ and - only')
+    .default('default'),
+  /** Kommo allows seven to an address. */
+  KOMMO_REQUESTS_PER_SECOND: z.coerce.number().min(0.1).max(7).default(6),
   /** Where `clarin dev` keeps Postgres' data, logs and its secrets. */
   CLARIN_DATA_DIR: z.string().optional(),
   /** Programs of Postgres that `clarin dev` and the tests start instead of those of the npm package. */
@@ -104,6 +139,22 @@ export type MediaConfig =
       readonly forcePathStyle: boolean;
       readonly bytesMax: number;
     };
+
+/** How Kommo is talked to. */
+export type KommoConfig = {
+  /** With `{subdomain}` in it, without a slash at the end. */
+  readonly url: string;
+  /** Undefined: only long-lived tokens can be used. */
+  readonly integration: KommoIntegration | undefined;
+  readonly egress: string;
+  readonly requestsPerSecond: number;
+};
+
+export type KommoIntegration = {
+  readonly clientId: string;
+  readonly clientSecret: string;
+  readonly redirectUri: string;
+};
 
 export type Config = {
   readonly databaseUrl: string;
@@ -133,6 +184,7 @@ export type Config = {
   readonly logLevel: string;
   /** Of a role that has no use for it: nothing that works. */
   readonly media: MediaConfig;
+  readonly kommo: KommoConfig;
 };
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -199,7 +251,35 @@ export function readConfig(
       .filter((origin) => origin !== ''),
     logLevel: value.LOG_LEVEL,
     media: readMediaConfig(value),
+    kommo: readKommoConfig(value),
   };
+}
+
+/** @throws ClarinError `configuration` naming what an integration lacks. */
+function readKommoConfig(value: z.infer<typeof settings>): KommoConfig {
+  const {
+    KOMMO_CLIENT_ID: clientId,
+    KOMMO_CLIENT_SECRET: clientSecret,
+    KOMMO_REDIRECT_URI: redirectUri,
+  } = value;
+  const config = {
+    url: value.KOMMO_URL,
+    egress: value.KOMMO_EGRESS,
+    requestsPerSecond: value.KOMMO_REQUESTS_PER_SECOND,
+  };
+  if (clientId !== undefined && clientSecret !== undefined && redirectUri !== undefined)
+    return { ...config, integration: { clientId, clientSecret, redirectUri } };
+  const given = {
+    KOMMO_CLIENT_ID: clientId,
+    KOMMO_CLIENT_SECRET: clientSecret,
+    KOMMO_REDIRECT_URI: redirectUri,
+  };
+  const missing = Object.entries(given).flatMap(([name, is]) => (is === undefined ? [name] : []));
+  if (missing.length === 3) return { ...config, integration: undefined };
+  throw new ClarinError(
+    'configuration',
+    `${missing.join(' and ')} is missing: an integration at Kommo is all three or none. The README lists every setting.`,
+  );
 }
 
 /** @throws ClarinError `configuration` naming what the chosen store lacks. */
