@@ -15,7 +15,7 @@ export type GivenAddresses = {
 /** The same as it is stored. A JID by number says the phone too; one by LID is a `lid`. */
 export type Addresses = GivenAddresses & { readonly isGroup: boolean };
 
-type Identity = {
+export type Identity = {
   readonly kind: 'kommo' | 'jid' | 'lid' | 'phone';
   readonly value: string;
 };

@@ -1,7 +1,13 @@
 import { ClarinError } from '../../domain/errors.ts';
 import type { Queries, TextRow } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
-import { identitiesOf, readAddresses, type Addresses, type GivenAddresses } from './addresses.ts';
+import {
+  identitiesOf,
+  readAddresses,
+  type Addresses,
+  type GivenAddresses,
+  type Identity,
+} from './addresses.ts';
 import { mergeContacts } from './merge-contacts.ts';
 import { storableText } from './storable-text.ts';
 
@@ -58,7 +64,7 @@ export async function resolveContact(tx: Queries, options: Options): Promise<Res
 }
 
 async function settleContact(tx: Queries, wanted: Wanted, attempts: number): Promise<Resolved> {
-  await lockAddresses(tx, wanted);
+  await lockIdentities(tx, wanted.accountId, identitiesOf(wanted.addresses));
   const found = await findWhole(tx, wanted);
   const [id, ...others] = found.owners;
   if (id === undefined) {
@@ -115,9 +121,17 @@ async function findContact(tx: Queries, { accountId, addresses }: Wanted): Promi
   };
 }
 
-/** Until the transaction ends, and in one order: two who share two addresses do not wait for each other. */
-async function lockAddresses(tx: Queries, { accountId, addresses }: Wanted): Promise<void> {
-  const names = identitiesOf(addresses).map(({ kind, value }) => `${accountId} ${kind} ${value}`);
+/**
+ * Who would make contacts by these addresses waits for each other, until the transaction ends; in one order, so that two
+ * who share two addresses do not wait for ever. A transaction takes all it needs at once, and before it locks rows.
+ */
+export async function lockIdentities(
+  tx: Queries,
+  accountId: number,
+  identities: readonly Identity[],
+): Promise<void> {
+  if (identities.length === 0) return;
+  const names = identities.map(({ kind, value }) => `${accountId} ${kind} ${value}`);
   await tx.query(sql`
     select pg_advisory_xact_lock(${LOCK_CLASS}, wanted.key)
     from (
