@@ -110,16 +110,12 @@ export class Contacts {
     if (into === from) throw new WorldError('a contact is not merged with itself');
     const [winner, loser] = [rows.mustBeThere(into), rows.mustBeThere(from)];
     relink(from, into, by);
-    const isTold = core.settings.doesMergeTellDeleted;
-    if (isTold) rows.delete(from, by);
-    rows.table.remove(from, core.clock.now(), core.listedFromMs());
+    if (core.settings.doesMergeTellDeleted) rows.purge(from, by);
+    else rows.drop(from);
     const isMultitext = (id: number): boolean => fields.get('contacts', id)?.type === 'multitext';
     const values = {
       fields: mergeFields(winner.fields, loser.fields, isMultitext),
       tagIds: [...new Set([...winner.tagIds, ...loser.tagIds])],
-      // A merge is one even between twins.
-      updatedAt: core.seconds(),
-      updatedBy: by,
     };
     return rows.edit(winner, values, { kind: 'merged', by });
   }

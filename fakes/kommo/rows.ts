@@ -64,11 +64,13 @@ export class Rows<E extends EntityName> {
 
   /** Gives the row as it is now; the same one when nothing changed. */
   edit(before: RowOf<E>, values: Partial<RowOf<E>> | Partial<CommonRow>, edit: Edit): RowOf<E> {
-    if (!differs(before, values)) return before;
     const { kind = 'updated', by, isRaised = true } = edit;
+    const isChanged = differs(before, values);
+    // A merge is one even between twins.
+    if (!isChanged && kind !== 'merged') return before;
     const stamp = isRaised ? { updatedAt: this.#core.seconds(), updatedBy: by } : {};
     const after = { ...before, ...values, ...stamp } as RowOf<E>;
-    this.#put(after);
+    this.#put(after, isChanged);
     this.#tell({ kind, before, after, by });
     return after;
   }
@@ -94,6 +96,12 @@ export class Rows<E extends EntityName> {
   /** Gone for good, without a word: out of the trash too. One that is not in the trash is deleted first. */
   purge(id: number, by = 0): void {
     if (!this.must(id).isDeleted) this.delete(id, by);
+    this.drop(id);
+  }
+
+  /** The same, and nothing tells that it was deleted. */
+  drop(id: number): void {
+    if (!this.must(id).isDeleted) this.#edits += 1;
     this.table.remove(id, this.#core.clock.now(), this.#core.listedFromMs());
   }
 

@@ -83,10 +83,9 @@ export class Unsorted {
 
   /** The lead and its contact are gone for good. */
   decline(uid: string): void {
-    const { core, leadRows, contactRows } = this.#of;
     const incoming = this.#take(uid);
-    leadRows.table.remove(incoming.leadId, core.clock.now());
-    contactRows.table.remove(incoming.contactId, core.clock.now());
+    this.#of.leadRows.drop(incoming.leadId);
+    this.#of.contactRows.drop(incoming.contactId);
     this.#of.tell({ action: 'decline', incoming });
   }
 

@@ -118,7 +118,7 @@ describe('a list of leads', () => {
     acme.world.set({ ties: 'shuffled' });
     const [one, other] = [await read(), await read()];
     expect(one).not.toEqual(other);
-    expect(one.toSorted()).toEqual(other.toSorted());
+    expect(new Set(one)).toEqual(new Set(other));
   });
 });
 

@@ -28,10 +28,10 @@ export type Acme = {
   readonly access: AccountAccess;
   readonly clock: VirtualClock;
   /** `leads?limit=1`, with the access token. */
-  get(path: string, init?: RequestInit): Promise<Answered>;
+  readonly get: (path: string, init?: RequestInit) => Promise<Answered>;
   /** Any address of the server, without a token. */
-  call(path: string, init?: RequestInit): Promise<Answered>;
-  admin(method: string, path: string, body?: unknown): Promise<Answered>;
+  readonly call: (path: string, init?: RequestInit) => Promise<Answered>;
+  readonly admin: (method: string, path: string, body?: unknown) => Promise<Answered>;
 };
 
 type Options = FakeKommoOptions & { settings?: WorldSettingsInput };
@@ -50,11 +50,13 @@ export async function startAcme({ settings, ...options }: Options = {}): Promise
     access,
     clock,
     call,
-    get: (path, init) =>
-      call(`/acme/api/v4/${path}`, {
-        ...init,
-        headers: { authorization: `Bearer ${access.accessToken}`, ...init?.headers },
-      }),
+    get: (path, init) => {
+      const headers = new Headers(init?.headers);
+      if (!headers.has('authorization')) {
+        headers.set('authorization', `Bearer ${access.accessToken}`);
+      }
+      return call(`/acme/api/v4/${path}`, { ...init, headers });
+    },
     admin: (method, path, body) =>
       call(`/__admin/${path}`, {
         method,
