@@ -32,6 +32,7 @@ import {
 import { serveStatus } from './status-routes.ts';
 import { Session } from './session.ts';
 import { Slots } from './slots.ts';
+import { startWatchNotes } from './watch-notes.ts';
 
 // CommonJS whose exports Node cannot name ahead: they are taken from the whole.
 const { App, us_listen_socket_close, us_socket_local_port } = uWebSockets;
@@ -76,7 +77,14 @@ export async function startFeedServer(
   options: FeedServerOptions,
 ): Promise<{ port: number; stop(): Promise<void> }> {
   const server = new FeedServer(options);
-  return { port: server.listen(), stop: () => server.stop() };
+  const port = server.listen();
+  const notes = startWatchNotes(options);
+  return {
+    port,
+    stop: async () => {
+      await Promise.all([notes.stop(), server.stop()]);
+    },
+  };
 }
 
 class FeedServer {

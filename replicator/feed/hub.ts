@@ -58,6 +58,12 @@ export class Hub {
     return this.#position;
   }
 
+  accountsWatching(table: string): number[] {
+    return [...this.#rooms.values()]
+      .filter((room) => room.watches(table))
+      .map(({ accountId }) => accountId);
+  }
+
   /** For a gateway, before its first socket. */
   useSource(source: AccountSource): void {
     this.#source = source;

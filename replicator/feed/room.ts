@@ -83,6 +83,16 @@ export class Room {
     if (topic.subscriptions.size === 0) this.#topics.delete(key);
   }
 
+  /** Whether somebody here is told of changes of this table. */
+  watches(table: string): boolean {
+    for (const { subscriptions } of this.#topics.values()) {
+      // Those of one topic have subscribed to the same.
+      const [any] = subscriptions;
+      if (any?.tables.some((subscribed) => subscribed.table === table)) return true;
+    }
+    return false;
+  }
+
   /** Hands one commit to every live subscription it concerns, whole or not at all. */
   deliver(commit: AccountCommit, turn: Turn): void {
     const before = toLsn(commit.lsn - 1n);

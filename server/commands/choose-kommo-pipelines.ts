@@ -1,7 +1,7 @@
 import { ClarinError } from '../../domain/errors.ts';
 import type { Queries } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
-import { notifyKommo } from './notify-kommo.ts';
+import { notifyKommo } from '../../platform/kommo-notes.ts';
 
 type Options = { accountId: number; connectionId: number; connectedIds: readonly number[] };
 

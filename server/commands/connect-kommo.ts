@@ -5,7 +5,7 @@ import type { Queries } from '../../platform/postgres.ts';
 import type { SecretBox } from '../../platform/secret-box.ts';
 import { sql } from '../../platform/sql.ts';
 import { keepKommoTokens, type KommoTokens } from './kommo-tokens.ts';
-import { notifyKommo } from './notify-kommo.ts';
+import { notifyKommo } from '../../platform/kommo-notes.ts';
 
 type Options = {
   box: SecretBox;

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { Queries } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
 import type { KommoHint } from '../kommo/webhook-body.ts';
-import { notifyKommo } from './notify-kommo.ts';
+import { notifyKommo } from '../../platform/kommo-notes.ts';
 
 type Place = { accountId: number; id: number };
 

@@ -3,7 +3,7 @@ import { ClarinError } from '../../domain/errors.ts';
 import { readEntity } from '../../platform/entity-sql.ts';
 import type { Queries } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
-import { notifyKommo } from './notify-kommo.ts';
+import { notifyKommo } from '../../platform/kommo-notes.ts';
 
 type Place = { accountId: number; id: number };
 

@@ -66,7 +66,8 @@ export function createCaller(means: KommoMeans, options: Options): Caller {
       }
       if (isSlow(tried) && call.isShrinkable) throw tried;
       const delayMs = nextDelay(tried.kind, { attempt: failed, random: means.random() });
-      if (delayMs === undefined) throw tried;
+      // Where a person waits, trying again is theirs to decide.
+      if (delayMs === undefined || call.lane === 'interactive') throw tried;
       failed += 1;
       await means.sleep(delayMs, signal);
     }

@@ -70,6 +70,8 @@ export async function startTestApi(
     MEDIA_DIR: join(provided('runDirectory'), 'media'),
     RATE_LIMIT_PER_MINUTE: '1000000',
     LOGIN_LIMIT_PER_MINUTE: '1000000',
+    // Nobody listens there.
+    KOMMO_URL: 'http://127.0.0.1:9/{subdomain}',
     ...options.environment,
   });
   const log = createLog({ component: 'api', level: process.env['TEST_LOG'] ?? 'silent' });

@@ -1,15 +1,15 @@
-import { z } from 'zod';
 import { kommo_connections } from '../../../domain/entities/kommo_connections.ts';
 import { rowSchema } from '../../../domain/entity.ts';
 import { listQuerySchema, type ListQuery } from '../../../platform/entity-sql/list-query.ts';
 import type { Queries } from '../../../platform/postgres.ts';
-import { createSecretBox } from '../../../platform/secret-box.ts';
-import { connectKommo, disconnectKommo } from '../../commands/connect-kommo.ts';
+import { disconnectKommo } from '../../commands/connect-kommo.ts';
 import { deleteRow } from '../../commands/delete-row.ts';
 import { cancelFullSync, requestFullSync } from '../../commands/sync-kommo.ts';
 import { principalOf, type App, type Context } from '../context.ts';
 import { answerDeleted } from './entity-routes.ts';
 import { sendVersioned } from './etag.ts';
+import { openKommo } from '../../kommo/means.ts';
+import { registerKommoConnectRoutes } from './kommo-connect-routes.ts';
 import { registerKommoHealthRoute } from './kommo-health-route.ts';
 import { registerKommoPipelineRoutes } from './kommo-pipeline-routes.ts';
 import { registerKommoWebhookRoutes } from './kommo-webhook-routes.ts';
@@ -31,16 +31,12 @@ const config = { access: { permission: 'integrations' } } as const;
 const tags = ['kommo'];
 const path = '/api/kommo/connections';
 const row = rowSchema(kommo_connections);
-const token = z
-  .string()
-  .min(1)
-  .max(8_192)
-  .regex(/^[\x21-\x7e]+$/, 'is not a token');
-
-/** Connections to Kommo: rows that its worker reads. Nothing here talks to Kommo, and no answer shows a token. */
+/** Connections to Kommo: rows that its worker reads. No answer shows a token. */
 export async function registerKommoRoutes(app: App, context: Context): Promise<void> {
+  const kommo = openKommo(context);
+  app.addHook('onClose', () => kommo.close());
   registerReads(app, context);
-  registerConnect(app, context);
+  registerKommoConnectRoutes(app, context, kommo);
   registerAction(app, context, {
     verb: 'disconnect',
     summary: 'Disconnect: its tokens are deleted, what was read stays',
@@ -108,46 +104,6 @@ function registerReads(app: App, context: Context): void {
       });
       return sendVersioned(request, reply, kommo_connections, body);
     },
-  );
-}
-
-const connecting = z.strictObject({
-  subdomain: z
-    .string()
-    .regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/i, 'is the part before .kommo.com')
-    .describe('`example` of example.kommo.com.'),
-  access_token: token,
-  refresh_token: token.nullish().describe('Absent for a long-lived token.'),
-  expires_at: (kommo_connections.columns.token_expires_at.value as z.ZodType<string>).nullish(),
-});
-
-function registerConnect(app: App, context: Context): void {
-  const box = createSecretBox(context.config.encryptionKey);
-  app.post(
-    path,
-    {
-      config,
-      schema: {
-        tags,
-        summary: 'Connect a Kommo account, or one that was connected before, with new tokens',
-        description: '201 for a new connection, 200 for one that goes on. Tokens are kept sealed.',
-        body: connecting,
-        headers: writeHeaders,
-        response: { 200: oneOf(row), ...answers(201, oneOf(row)) },
-      },
-    },
-    (request, reply) =>
-      write(context, request, reply, async (tx) => {
-        const { subdomain, access_token, refresh_token, expires_at } = request.body;
-        const { json, isNew } = await connectKommo(tx, {
-          box,
-          accountId: principalOf(request).accountId,
-          subdomain: subdomain.toLowerCase(),
-          tokens: { accessToken: access_token, refreshToken: refresh_token ?? undefined },
-          expiresAt: expires_at,
-        });
-        return { status: isNew ? 201 : 200, body: `{"data":${json}}` };
-      }),
   );
 }
 

@@ -1,5 +1,5 @@
-import type { Queries } from '../../platform/postgres.ts';
-import { sql } from '../../platform/sql.ts';
+import type { Queries } from './postgres.ts';
+import { sql } from './sql.ts';
 
 /** What the workers listen to. A note that is lost costs as long as it takes until the next pass. */
 export const KOMMO_CHANNEL = 'clarin_kommo';
@@ -13,9 +13,18 @@ export type KommoNote =
   | { readonly kind: 'watched'; readonly accountId: number };
 
 /** Told when the transaction commits; writes nothing. https://www.postgresql.org/docs/current/sql-notify.html */
-export async function notifyKommo(tx: Queries, note: KommoNote): Promise<void> {
-  const id = note.kind === 'watched' ? note.accountId : note.connectionId;
-  await tx.query(sql`select pg_notify(${KOMMO_CHANNEL}, ${`${note.kind} ${id}`})`);
+export async function notifyKommo(
+  tx: Queries,
+  note: Exclude<KommoNote, { kind: 'watched' }>,
+): Promise<void> {
+  await tx.query(sql`select pg_notify(${KOMMO_CHANNEL}, ${`${note.kind} ${note.connectionId}`})`);
+}
+
+/** The same for many accounts at once. */
+export async function noteWatched(db: Queries, accountIds: readonly number[]): Promise<void> {
+  await db.query(sql`
+    select pg_notify(${KOMMO_CHANNEL}, 'watched ' || account_id)
+    from unnest(${accountIds}::bigint[]) as watched (account_id)`);
 }
 
 /** Undefined for what none of ours wrote. */
