@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { Clock } from './clock.ts';
-import type { FaultAction } from './faults.ts';
+import { insteadOf, type FaultAction } from './faults.ts';
 import { htmlPage, Problem } from './problem.ts';
 
 /** What a request is answered with, before anything goes wrong. */
@@ -70,7 +70,7 @@ export function send(
   const find = <K extends FaultAction['kind']>(kind: K) =>
     faults.find((fault): fault is FaultAction & { kind: K } => fault.kind === kind);
   if (response.destroyed) return undefined;
-  if (find('reset')) {
+  if (insteadOf(faults)?.kind === 'reset') {
     response.req.socket.resetAndDestroy();
     return undefined;
   }

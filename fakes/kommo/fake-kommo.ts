@@ -1,3 +1,4 @@
+import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Parts } from './admin.ts';
 import { steadyClock, wallClock, type Clock } from './clock.ts';
@@ -51,7 +52,11 @@ export type FakeKommo = {
   createAccount(input: AccountInput & { settings?: WorldSettingsInput }): AccountAccess;
   /** By its present address. @throws WorldError when there is none. */
   world(subdomain: string): World;
-  /** Breaks off whatever is under way. */
+  /** Nobody is there: connections are closed, new ones refused, and the world goes on. Again with `comeBack`. */
+  goDown(): Promise<void>;
+  /** At the same address. */
+  comeBack(): Promise<void>;
+  /** Breaks off whatever is under way, for good. */
   stop(): Promise<void>;
 };
 
@@ -89,11 +94,13 @@ export async function startFakeKommo(options: FakeKommoOptions = {}): Promise<Fa
     createAccount,
   };
   const server = createKommoServer({ ...parts, integration });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen({ port, host }, resolve);
-  });
+  await listen(server, port, host);
   const { port: listening } = server.address() as AddressInfo;
+  const goDown = async (): Promise<void> => {
+    const closed = new Promise<void>((resolve) => void server.close(() => resolve()));
+    server.closeAllConnections();
+    await closed;
+  };
   return {
     port: listening,
     url: `http://${host.includes(':') ? `[${host}]` : host}:${listening}`,
@@ -103,13 +110,23 @@ export async function startFakeKommo(options: FakeKommoOptions = {}): Promise<Fa
     requests: parts.requests,
     createAccount,
     world: (subdomain) => mustFind(worlds.get(subdomain), `account ${subdomain}`),
+    goDown,
+    comeBack: () => listen(server, listening, host),
     stop: async () => {
       for (const world of worlds.values()) world.stop();
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      server.closeAllConnections();
-      await closed;
+      await goDown();
     },
   };
+}
+
+function listen(server: Server, port: number, host: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ port, host }, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
 }
 
 function moveAccount(worlds: Map<string, World>, from: string, to: string): void {

@@ -121,6 +121,13 @@ export class Faults {
   }
 }
 
+/** Of the faults that a request met, the one that answers in its place. */
+export function insteadOf(
+  faults: readonly FaultAction[],
+): (FaultAction & { kind: 'status' | 'reset' }) | undefined {
+  return faults.find((fault) => fault.kind === 'status' || fault.kind === 'reset');
+}
+
 function fits(fault: Fault, request: Request): boolean {
   return (
     (fault.endpoint === '*' || fault.endpoint === request.endpoint) &&

@@ -105,36 +105,12 @@ export const tagInput = z.strictObject({
   color: z.string().nullable().optional(),
 });
 
-export const FIELD_TYPES = [
-  'text',
-  'textarea',
-  'numeric',
-  'price',
-  'monetary',
-  'url',
-  'streetaddress',
-  'checkbox',
-  'date',
-  'date_time',
-  'birthday',
-  'select',
-  'radiobutton',
-  'category',
-  'multiselect',
-  'multitext',
-  'tracking_data',
-  'smart_address',
-  'legal_entity',
-  'file',
-  'linked_entity',
-] as const;
-
 export const fieldDefinitionInput = z.strictObject({
   entity: z.enum(ENTITIES),
   name: name.min(1),
   code: z.string().nullable().optional(),
-  /** One that nobody knows yet is allowed: Kommo adds types. */
-  type: z.union([z.enum(FIELD_TYPES), z.string()]),
+  /** `text`, `numeric`, `select`, ...: any word, Kommo adds types too. */
+  type: z.string().min(1),
   /** What a select offers; of a multitext the codes (WORK, MOB). */
   enums: z.array(z.string()).optional(),
 });

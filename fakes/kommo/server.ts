@@ -3,7 +3,7 @@ import { answerAdminRequest, type Parts } from './admin.ts';
 import { answerOfFault, duplicateRows, pageAnswer, problemAnswer, send } from './answer.ts';
 import type { Answer } from './answer.ts';
 import { findEndpoint, type Place } from './endpoints.ts';
-import type { FaultAction } from './faults.ts';
+import { insteadOf, type FaultAction } from './faults.ts';
 import { answerTokenRequest, answerWhereAccountIs, type Integration } from './oauth.ts';
 import { Problem } from './problem.ts';
 import { findTarget, parseBody, readBody, type Target } from './request.ts';
@@ -103,7 +103,7 @@ type Handled = {
 
 function answerWithFaults(means: Means, handled: Handled): Answer {
   const { faults, asked } = handled;
-  const instead = faults.find((fault) => fault.kind === 'status' || fault.kind === 'reset');
+  const instead = insteadOf(faults);
   const lost = instead?.kind === 'status' ? answerOfFault(instead) : pageAnswer(502);
   if (instead && !instead.isHandled) return lost;
   let answer = answerOrRefuse(means, handled);

@@ -28,7 +28,7 @@ export type Delivery = {
   readonly attempt: number;
   /** undefined: no answer in time, or none at all. */
   readonly status: number | undefined;
-  /** Of the world's clock, milliseconds. */
+  /** When it left, of the world's clock, milliseconds. */
   readonly atMs: number;
 };
 
@@ -139,9 +139,9 @@ export class Webhooks {
     const { destination } = state.hook;
     if (this.#stopping.signal.aborted || state.hook.isDisabled) return;
     if (this.#hooks.get(destination) !== state) return;
+    const atMs = this.#core.clock.now();
     const status = await this.#post(destination, body);
     if (this.#stopping.signal.aborted) return;
-    const atMs = this.#core.clock.now();
     this.#deliveries.push({ destination, body, attempt, status, atMs });
     if (this.#deliveries.length > DELIVERIES_KEPT_MAX) this.#deliveries.shift();
     if (status !== undefined && status >= 100 && status <= 299) return;

@@ -220,6 +220,18 @@ describe('where and how often faults strike', () => {
     expect(count).toBeLessThan(30);
   });
 
+  it('several at once, of those that answer in its place the first', async () => {
+    const acme = await startAcme();
+    acme.fake.faults.add({ times: 1, does });
+    acme.fake.faults.add({ times: 1, does: { kind: 'clock-offset', seconds: 5 } });
+    acme.fake.faults.add({ times: 1, does: { kind: 'reset' } });
+    const answer = await acme.get('account');
+    const date = Date.parse(answer.headers.get('date') ?? '');
+    expect([answer.status, date]).toEqual([500, (START_SECONDS + 5) * 1_000]);
+    const [logged] = acme.fake.requests.list();
+    expect(logged?.faults).toEqual(['status', 'clock-offset', 'reset']);
+  });
+
   it('until they are taken back', async () => {
     const acme = await startAcme();
     const { id } = acme.fake.faults.add({ does });
