@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import type { KommoGrant } from '../commands/kommo-tokens.ts';
 import { nextDelay, serverSecondsOf } from './answer.ts';
 import { KommoError, sayFailure } from './errors.ts';
-import { judge } from './failed.ts';
+import { judge, requestIdOf } from './failed.ts';
 import type { Lane } from './limiter.ts';
 import type { KommoMeans } from './means.ts';
 import type { Place } from './place.ts';
@@ -92,9 +92,10 @@ async function tryOnce<T>(
     if (error instanceof KommoError) return error;
     throw error;
   }
-  const judged = await judge(means, answer, { path, secrets: [grant.accessToken] });
+  const secrets = [grant.accessToken];
+  const judged = await judge(means, answer, { path, secrets });
   if (judged.kind === 'failed') return judged.error;
-  const about = { status: answer.status, requestId: answer.headers['x-request-id'] };
+  const about = { status: answer.status, requestId: requestIdOf(answer, secrets) };
   const serverSeconds = serverSecondsOf(answer.headers);
   if (serverSeconds === undefined)
     return new KommoError('malformed', sayFailure('malformed', 'no Date'), about);

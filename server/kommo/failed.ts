@@ -26,7 +26,7 @@ export async function judge(means: Means, answer: Answer, sent: Sent): Promise<J
   const detail =
     outcome.detail === undefined ? undefined : cleanDetail(outcome.detail, sent.secrets);
   const { status } = answer;
-  const requestId = answer.headers['x-request-id'];
+  const requestId = requestIdOf(answer, sent.secrets);
   const untilMs = await rest(means, failure, pauseSeconds);
   const error = new KommoError(failure, sayFailure(failure, detail), {
     untilMs,
@@ -38,6 +38,12 @@ export async function judge(means: Means, answer: Answer, sent: Sent): Promise<J
   if (failure === 'blocked') means.log.error(fields, 'Kommo has shut out our address');
   if (failure === 'rate_limited') means.log.warn(fields, 'Kommo asks for a pause');
   return { kind: 'failed', error };
+}
+
+/** The name that Kommo gives a request. */
+export function requestIdOf(answer: Answer, secrets: readonly string[]): string | undefined {
+  const given = answer.headers['x-request-id'];
+  return given === undefined ? undefined : cleanDetail(given, secrets);
 }
 
 async function rest(

@@ -1,4 +1,5 @@
 import { backoffMs } from '../../platform/backoff.ts';
+import type { KommoIntegration } from '../../platform/config.ts';
 import { sql } from '../../platform/sql.ts';
 import {
   lockKommoGrant,
@@ -7,15 +8,16 @@ import {
   setTokenExpiry,
   type KommoGrant,
 } from '../commands/kommo-tokens.ts';
-import { KommoError } from './errors.ts';
+import type { KommoError } from './errors.ts';
 import type { KommoMeans } from './means.ts';
-import { NO_INTEGRATION, requestTokens, type NewTokens, type TokenOutcome } from './oauth.ts';
+import { requestTokens, type NewTokens } from './oauth.ts';
 
 type Connection = { readonly accountId: number; readonly connectionId: number };
 
 type Renewal = {
   readonly connection: Connection;
   readonly subdomain: string;
+  readonly integration: KommoIntegration;
   /** Whether the tokens that are kept are still those to be renewed: somebody may have done it. */
   readonly isWanted: (kept: KommoGrant) => boolean;
 };
@@ -39,7 +41,7 @@ const NEVER = new AbortController().signal;
  * Renews the tokens of a connection, once for all processes: the row is locked, read again, and Kommo is asked only when
  * what is in it is still to be renewed. A refresh token is good once, so the new pair is committed before anybody uses it;
  * should the commit fail, it is tried again for as long as this process has the pair.
- * @throws KommoError `needs_reauth` for tokens that cannot be renewed, ClarinError when Postgres is away.
+ * @throws ClarinError when Postgres is away.
  */
 export async function renewTokens(means: KommoMeans, renewal: Renewal): Promise<RenewalOutcome> {
   const { connection } = renewal;
@@ -67,9 +69,10 @@ type Unsaved = NewTokens & {
   readonly keptAt: string;
 };
 
+/** Throws nothing of Kommo's inside of the transaction: there it would become an error of the database. */
 async function lockAndAsk(
   { database, box, ...means }: KommoMeans,
-  { connection, subdomain, isWanted }: Renewal,
+  { connection, subdomain, integration, isWanted }: Renewal,
   onGiven: (given: Unsaved) => void,
 ): Promise<RenewalOutcome> {
   const { value } = await database.transaction<RenewalOutcome>(
@@ -80,8 +83,10 @@ async function lockAndAsk(
       const kept = await lockKommoGrant(tx, box, connection);
       if (kept === 'busy') return { kind: 'busy' };
       if (kept === undefined) return { kind: 'gone' };
-      if (!isWanted(kept)) return { kind: 'kept', grant: kept };
-      const answer = await ask(means, subdomain, kept);
+      // What has no refresh token has taken the place of what had one.
+      if (!isWanted(kept) || kept.refreshToken === undefined) return { kind: 'kept', grant: kept };
+      const grant = { grant_type: 'refresh_token', refresh_token: kept.refreshToken } as const;
+      const answer = await requestTokens(means, { subdomain, integration, grant });
       if (answer.kind !== 'given') return { kind: answer.kind, error: answer.error, grant: kept };
       onGiven({ ...answer, keptAt: kept.keptAt });
       const place = { ...connection, keptAt: kept.keptAt };
@@ -91,22 +96,6 @@ async function lockAndAsk(
     { origin: { source: 'kommo' } },
   );
   return value;
-}
-
-function ask(
-  means: Parameters<typeof requestTokens>[0],
-  subdomain: string,
-  { refreshToken }: KommoGrant,
-): Promise<TokenOutcome> {
-  const { integration } = means.config;
-  if (refreshToken === undefined)
-    throw new KommoError(
-      'needs_reauth',
-      'This access to Kommo cannot be renewed. Connect it again.',
-    );
-  if (!integration) throw new KommoError('needs_reauth', NO_INTEGRATION);
-  const grant = { grant_type: 'refresh_token', refresh_token: refreshToken } as const;
-  return requestTokens(means, { subdomain, integration, grant });
 }
 
 /** @throws ClarinError: they are lost, and a person has to connect it again. */

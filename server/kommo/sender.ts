@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { Answer } from './answer.ts';
 import { KommoError } from './errors.ts';
 import type { HttpResult } from './http.ts';
@@ -27,6 +28,8 @@ export function createSender(
   { http, limiter }: Pick<KommoMeans, 'http' | 'limiter'>,
   { connectionId, signal }: { connectionId: number; signal: AbortSignal },
 ): Sender {
+  // As many may wait with it as there are calls.
+  setMaxListeners(0, signal);
   let requests = 0;
   return {
     get: async ({ url, lane, headers }) => {

@@ -2,6 +2,7 @@ import { readKommoGrant, type KommoGrant } from '../commands/kommo-tokens.ts';
 import { KommoError } from './errors.ts';
 import { readClaims } from './jwt.ts';
 import type { KommoMeans } from './means.ts';
+import { NO_INTEGRATION } from './oauth.ts';
 import { knowingHost, type Place } from './place.ts';
 import { renewTokens } from './renew-tokens.ts';
 import type { Sender } from './sender.ts';
@@ -93,6 +94,9 @@ async function renewUntilDone(
   isWanted: (kept: KommoGrant) => boolean,
 ): Promise<{ grant: KommoGrant; isNew: boolean }> {
   const { limiter, sleep, random } = means;
+  const { integration } = means.config;
+  if (!integration) throw new KommoError('needs_reauth', NO_INTEGRATION);
+  let first: KommoError | undefined;
   let lost: string | undefined;
   let hasLooked = false;
   let host: string | undefined;
@@ -101,7 +105,8 @@ async function renewUntilDone(
     const { connectionId } = connection;
     await limiter.acquire({ lane: 'interactive', connectionId, signal, slots: 2 });
     const subdomain = host ?? place.subdomain();
-    const outcome = await renewTokens(means, { connection, subdomain, isWanted });
+    const renewal = { connection, subdomain, integration, isWanted };
+    const outcome = await renewTokens(means, renewal);
     if (outcome.kind === 'gone') throw new KommoError('needs_reauth', NO_TOKENS);
     if (outcome.kind === 'kept') return { grant: outcome.grant, isNew: false };
     if (outcome.kind === 'busy') {
@@ -122,12 +127,13 @@ async function renewUntilDone(
       continue;
     }
     if (error.kind !== 'needs_reauth' && error.kind !== 'not_found') throw error;
-    if (hasLooked) throw refusal(error, lost === grant.refreshToken);
+    const refused = (first ??= error);
+    if (hasLooked) throw refusal(refused, lost === grant.refreshToken);
     hasLooked = true;
     if (await place.move(grant)) continue;
     host = knowingHost(means.config.url, grant.accessToken);
     if (host === undefined || host === place.subdomain())
-      throw refusal(error, lost === grant.refreshToken);
+      throw refusal(refused, lost === grant.refreshToken);
   }
   throw new KommoError(
     'unavailable',

@@ -71,6 +71,7 @@ type TalkerOptions = {
   config?: Partial<KommoConfig>;
   limits?: HttpLimits;
   means?: Partial<KommoMeans>;
+  statementTimeoutMs?: number;
 };
 
 const ENCRYPTION_KEY = Buffer.alloc(32, 7);
@@ -85,12 +86,12 @@ export async function openKommoTestWorld(options: FakeKommoOptions = {}): Promis
   });
   const log: Log = pino({ level: 'trace', errorKey: 'error' }, sink);
   const opened: { close(): Promise<void> }[] = [];
-  const open = (url: string): Database => {
+  const open = (url: string, statementTimeoutMs = 10_000): Database => {
     const database = createDatabase({
       url,
       applicationName: 'kommo test',
       max: 10,
-      statementTimeoutMs: 10_000,
+      statementTimeoutMs,
       log,
     });
     opened.unshift(database);
@@ -137,8 +138,8 @@ export async function openKommoTestWorld(options: FakeKommoOptions = {}): Promis
         fault: (fault) => void fake.faults.add({ subdomain, ...fault }),
       };
     },
-    talker: ({ config, limits = {}, means: more } = {}) => {
-      const database = open(url.href);
+    talker: ({ config, limits = {}, means: more, statementTimeoutMs } = {}) => {
+      const database = open(url.href, statementTimeoutMs);
       const kommo: KommoConfig = {
         url: `${fake.url}/{subdomain}`,
         integration: options.integration ?? DEFAULT_INTEGRATION,
