@@ -1,4 +1,4 @@
--- Not breaking. Locks: access exclusive on private.kommo_leads and private.kommo_contacts, for an instant.
+-- Not breaking. Locks: access exclusive on private.kommo_leads, kommo_contacts and kommo_tags, for an instant.
 -- What Kommo last said of a row, as far as it must be known to take it back: what it never said is people's.
 
 alter table private.kommo_contacts
@@ -17,6 +17,9 @@ alter table private.kommo_leads
   -- Its stage was not known when it was written: asked for again as soon as stages appear.
   add column is_misplaced boolean not null default false;
 create index kommo_leads_misplaced on private.kommo_leads (connection_id, kommo_id) where is_misplaced;
+
+-- What Kommo calls a tag: ours is renamed when this is, and what people call it stays.
+alter table private.kommo_tags add column name text not null;
 
 -- A row's custom fields when Kommo's change: those it no longer has (`gone`) go, those it has come, people's stay. Where
 -- all of it would be too large, people's stay alone.

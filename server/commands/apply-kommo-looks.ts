@@ -140,8 +140,8 @@ export async function ensureTags(
     order by wanted.id
     on conflict (account_id, lower(name)) do nothing`);
   await tx.query(sql`
-    insert into private.kommo_tags (connection_id, entity, kommo_id, account_id, tag_id)
-    select distinct on (given.id) ${connectionId}::bigint, ${entity}, given.id, tag.account_id, tag.id
+    insert into private.kommo_tags (connection_id, entity, kommo_id, account_id, tag_id, name)
+    select distinct on (given.id) ${connectionId}::bigint, ${entity}, given.id, tag.account_id, tag.id, given.name
     from ${given}
     join public.tags as tag on tag.account_id = ${accountId} and lower(tag.name) = lower(given.name)
     order by given.id

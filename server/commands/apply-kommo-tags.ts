@@ -12,6 +12,8 @@ import {
 
 type StoredTag = {
   readonly kommoId: number;
+  /** What Kommo called it when it was last asked. */
+  readonly kommoName: string;
   readonly tagId: number;
   readonly name: string;
   /** Nothing else of Kommo's stands for the same tag of ours: tags of leads and of contacts have ids of their own. */
@@ -24,10 +26,10 @@ type StoredTag = {
 
 /**
  * All tags that Kommo has for leads, or for contacts. Each is a tag of ours: the one of that name, or a new one, whose
- * colour is Kommo's then and people's from then on. A tag that is renamed there is renamed here; where another tag of ours
- * has that name, or something else of Kommo's goes by the old one, its links move (of two Kommo tags of one name nobody
- * knows whose a link is: their rows are asked for again). Tags that are gone stay, for people to delete; the rows they are
- * taken off say so themselves.
+ * colour is Kommo's then and people's from then on, as its name is until Kommo changes it. A tag that is renamed there is
+ * renamed here; where another tag of ours has that name, or something else of Kommo's goes by the old one, its links move
+ * (of two Kommo tags of one name nobody knows whose a link is: their rows are asked for again). Tags that are gone stay, for
+ * people to delete; the rows they are taken off say so themselves.
  *
  * One statement when nothing differs, a few for each tag that is renamed. Gives the number of tags that came or were
  * renamed.
@@ -58,7 +60,7 @@ export async function applyKommoTags(
 }
 
 type Settling = {
-  readonly action: 'rename' | 'move';
+  readonly action: 'note' | 'rename' | 'move';
   readonly stored: StoredTag;
   readonly tag: MappedTag;
 };
@@ -71,16 +73,16 @@ function nextOf(stored: readonly StoredTag[], mapped: readonly MappedTag[]): Set
     const action = tag ? actionOf(one, tag) : 'none';
     return tag && action !== 'none' ? [{ action, stored: one, tag }] : [];
   });
-  return all.find(({ action }) => action === 'rename') ?? all[0];
+  return all.find(({ action }) => action !== 'move') ?? all[0];
 }
 
+/** `note`: ours is called so already, by whoever else goes by it too. */
 function actionOf(
-  { tagId, name, isAlone, namesakeId }: StoredTag,
+  { kommoName, tagId, name, isAlone, namesakeId }: StoredTag,
   wanted: MappedTag,
-): 'none' | 'rename' | 'move' {
-  if (wanted.name === name) return 'none';
-  // In another case only, it is the same name to whoever else goes by it.
-  if (namesakeId === tagId) return isAlone ? 'rename' : 'none';
+): 'none' | Settling['action'] {
+  if (wanted.name === kommoName) return 'none';
+  if (namesakeId === tagId) return isAlone && name !== wanted.name ? 'rename' : 'note';
   return isAlone && namesakeId === null ? 'rename' : 'move';
 }
 
@@ -91,7 +93,7 @@ async function readTags(
   mapped: readonly MappedTag[],
 ): Promise<StoredTag[]> {
   const rows = await tx.query(sql`
-    select mapping.kommo_id, tag.id, tag.name,
+    select mapping.kommo_id, mapping.name as kommo_name, tag.id, tag.name,
       not exists (
         select from private.kommo_tags as other
         where other.tag_id = tag.id
@@ -114,6 +116,7 @@ async function readTags(
     order by given.id`);
   return rows.map((row) => ({
     kommoId: Number(row['kommo_id']),
+    kommoName: row['kommo_name'] ?? '',
     tagId: Number(row['id']),
     name: row['name'] ?? '',
     isAlone: row['is_alone'] === 't',
@@ -132,6 +135,11 @@ async function settleTag(
   if (action === 'rename') {
     await tx.query(sql`
       update public.tags set name = ${tag.name} where account_id = ${accountId} and id = ${stored.tagId}`);
+  }
+  if (action !== 'move') {
+    await tx.query(sql`
+      update private.kommo_tags set name = ${tag.name}
+      where connection_id = ${connectionId} and entity = ${entity} and kommo_id = ${tag.id}`);
     return;
   }
   await tx.query(sql`
