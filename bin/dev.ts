@@ -15,6 +15,7 @@ import {
   assertRedisAt,
 } from './dev/checks.ts';
 import { findDataDirectory, lockDataDirectory, readSecrets } from './dev/data-directory.ts';
+import { connectDemo, startDevKommo, type DevKommo } from './dev/fake-kommo.ts';
 import { formatGreeting, type Ready } from './dev/greeting.ts';
 import {
   ensureLogins,
@@ -95,7 +96,9 @@ async function start(environment: Environment, ends: Ends, stop: AbortSignal) {
   const services = await startServices(place, ends, stop);
   const prepared = await prepare(place, services);
   stop.throwIfAborted();
-  const roles = await startRoles(place, { ...services, ...prepared }, ends);
+  const kommo = settings.hasFakeKommo ? await startDevKommo() : undefined;
+  if (kommo) ends.push(() => kommo.stop());
+  const roles = await startRoles(place, { ...services, ...prepared, kommo }, ends);
   const ready: Ready = {
     api: `http://${visible(settings.host)}:${settings.apiPort}`,
     feed: `ws://${visible(settings.host)}:${settings.feedPort}/feed`,
@@ -104,7 +107,8 @@ async function start(environment: Environment, ends: Ends, stop: AbortSignal) {
     login: prepared.login,
   };
   await waitUntilReady(ready, roles, stop);
-  say(formatGreeting(ready, directory));
+  if (kommo) await connectDemo(ready, kommo);
+  say(formatGreeting(ready, { dataDirectory: directory, kommoAdmin: kommo?.admin }));
   say(`clarin ready ${JSON.stringify(ready)}`);
   return { fault: services.fault };
 }
@@ -167,7 +171,7 @@ async function prepare(place: Place, services: Services): Promise<Prepared> {
 
 async function startRoles(
   place: Place,
-  given: Services & Prepared,
+  given: Services & Prepared & { kommo: DevKommo | undefined },
   ends: Ends,
 ): Promise<Supervised[]> {
   const { settings, secrets, directory } = place;
@@ -181,6 +185,7 @@ async function startRoles(
     API_PORT: String(settings.apiPort),
     FEED_PORT: String(settings.feedPort),
     INGEST_PORT: String(settings.ingestPort),
+    ...given.kommo?.environment,
   };
   const roles: Supervised[] = [];
   for (const role of ['replicator', 'api', 'ingest'] as const) {

@@ -52,7 +52,7 @@ function command(
  * What is there for development only. It is not compiled for production: the compiler would follow a name that it can
  * read, so it gets none.
  */
-async function loadFake<T>(name: string): Promise<T> {
+export async function loadFake<T>(name: string): Promise<T> {
   const module = new URL(`../fakes/${name}`, import.meta.url);
   if (existsSync(module)) return (await import(module.href)) as T;
   throw new ClarinError(

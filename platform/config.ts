@@ -122,6 +122,8 @@ export const settings = z.object({
   KOMMO_REQUESTS_PER_SECOND: z.coerce.number().min(0.1).max(7).default(6),
   /** Where `clarin dev` keeps Postgres' data, logs and its secrets. */
   CLARIN_DATA_DIR: z.string().optional(),
+  /** `clarin dev` connects its demo account to a fake Kommo, where something happens all the time. */
+  CLARIN_KOMMO_FAKE: z.enum(['0', '1']).default('0'),
   /** Programs of Postgres that `clarin dev` and the tests start instead of those of the npm package. */
   PG_BIN: z.string().optional(),
 });

@@ -10,7 +10,10 @@ export type Ready = {
 };
 
 /** What a newcomer reads. The last line is for programs. */
-export function formatGreeting(ready: Ready, dataDirectory: string): string {
+export function formatGreeting(
+  ready: Ready,
+  { dataDirectory, kommoAdmin }: { dataDirectory: string; kommoAdmin?: string | undefined },
+): string {
   const { username, password } = ready.login;
   const body = quote(JSON.stringify({ username, password }));
   const login = `curl -s ${ready.api}/api/auth/login -H 'content-type: application/json' -d ${body}`;
@@ -39,7 +42,15 @@ Write by SQL, as any program may, and see it arrive there:
 
   ${script('sql.mjs')} ${quote(ready.database)} "update leads set title = 'Changed by SQL' where id = (select min(id) from leads)"
 
-Ctrl-C stops all of it.
+${kommoAdmin === undefined ? '' : formatKommo(kommoAdmin)}Ctrl-C stops all of it.
+`;
+}
+
+function formatKommo(admin: string): string {
+  return `The account is connected to a fake Kommo, where something happens every few seconds. Do something there yourself:
+
+  curl -s ${admin}/leads -d '{"name": "From Kommo", "price": 90}'
+
 `;
 }
 

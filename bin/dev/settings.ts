@@ -14,6 +14,7 @@ export type DevSettings = {
   readonly publication: string;
   readonly dataDirectory: string | undefined;
   readonly postgresPrograms: string | undefined;
+  readonly hasFakeKommo: boolean;
 };
 
 const schema = settings.partial({
@@ -42,5 +43,6 @@ export async function readDevSettings(environment: Environment): Promise<DevSett
     publication: value.CLARIN_PUBLICATION,
     dataDirectory: value.CLARIN_DATA_DIR,
     postgresPrograms: value.PG_BIN,
+    hasFakeKommo: value.CLARIN_KOMMO_FAKE === '1',
   };
 }

@@ -60,6 +60,17 @@ export async function runFakeKommo(words: readonly string[]): Promise<number> {
   const asked = new Promise<void>((resolve) => {
     for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => resolve());
   });
+  const { fake, access, stop } = await openFakeKommo(wishes);
+  process.stdout.write(greet(fake, wishes, access.longLivedToken));
+  const ready = { url: fake.url, ...access };
+  process.stdout.write(`fake-kommo ready ${JSON.stringify(ready)}\n`);
+  await asked;
+  await stop();
+  return EXIT.ok;
+}
+
+/** With its account and its life. @throws ClarinError `configuration` for a port that is taken. */
+export async function openFakeKommo(wishes: Wishes) {
   const { port, seed, subdomain, leads, contacts, edits } = wishes;
   const fake = await startFakeKommo({ port, seed }).catch((error: unknown) => {
     throw new ClarinError('configuration', `It cannot listen on 127.0.0.1:${port}.`, {
@@ -69,13 +80,14 @@ export async function runFakeKommo(words: readonly string[]): Promise<number> {
   const access = fake.createAccount({ subdomain, name: 'Demo' });
   fake.world(subdomain).generate({ leads, contacts });
   const life = edits > 0 ? live(fake, wishes) : undefined;
-  process.stdout.write(greet(fake, wishes, access.longLivedToken));
-  const ready = { url: fake.url, ...access };
-  process.stdout.write(`fake-kommo ready ${JSON.stringify(ready)}\n`);
-  await asked;
-  clearInterval(life);
-  await fake.stop();
-  return EXIT.ok;
+  return {
+    fake,
+    access,
+    stop: async () => {
+      clearInterval(life);
+      await fake.stop();
+    },
+  };
 }
 
 function live(fake: FakeKommo, { subdomain, seed, edits }: Wishes): NodeJS.Timeout {

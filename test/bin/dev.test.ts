@@ -41,7 +41,7 @@ describe('what dev prints', () => {
         redis: 'redis://d',
         login: { username: 'demo', password: `it's` },
       },
-      '/data',
+      { dataDirectory: '/data', kommoAdmin: 'http://127.0.0.1:3/__admin' },
     );
     for (const part of [
       'http://127.0.0.1:1/docs',
@@ -49,6 +49,7 @@ describe('what dev prints', () => {
       'postgres://a@b/c',
       'redis://d',
       '/data/logs',
+      'http://127.0.0.1:3/__admin/leads',
     ]) {
       expect(text).toContain(part);
     }
