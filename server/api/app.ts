@@ -38,6 +38,7 @@ import { registerMediaRoutes } from './rest/media-routes.ts';
 import { registerMemberRoutes } from './rest/member-routes.ts';
 import { registerMessageRoutes } from './rest/message-routes.ts';
 import { registerMergeRoutes } from './rest/merge-routes.ts';
+import { registerNameRoutes } from './rest/name-routes.ts';
 import { registerPipelineRoutes } from './rest/pipeline-routes.ts';
 import { registerSendingRoutes } from './rest/sending-routes.ts';
 import { registerSessionListRoutes } from './rest/session-list-routes.ts';
@@ -95,6 +96,7 @@ export async function buildApp({ redis, now, ...options }: AppOptions): Promise<
   registerSessionListRoutes(app, context);
   registerAccountRoutes(app, context);
   registerUserRoutes(app, context);
+  registerNameRoutes(app, context);
   for (const entity of ENTITIES) {
     if (entity.rest !== 'none')
       registerEntityRoutes(app, context, entity, WRITTEN_BY_HAND[entity.table]);

@@ -18,6 +18,7 @@ const PUBLIC = [
 const MEMBER = [
   'GET /api/account',
   'GET /api/auth/me',
+  'GET /api/people',
   'GET /api/sessions',
   'DELETE /api/sessions/{id}',
   'GET /api/stats',
