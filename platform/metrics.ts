@@ -153,6 +153,42 @@ const serviceMetrics = ({ counter, gauge, histogram }: Make) => ({
   poolConnections: gauge('clarin_pool_connections', 'Database connections, by state', ['state']),
 });
 
+/** Of reading Kommo. */
+const kommoMetrics = ({ counter, gauge }: Make) => ({
+  kommoLagSeconds: gauge(
+    'clarin_kommo_lag_seconds',
+    'Time since the last complete pass over what changed, by connection',
+    ['connection'],
+  ),
+  kommoConnections: gauge(
+    'clarin_kommo_connections',
+    'Connections that this process reads, by their status',
+    ['status'],
+  ),
+  kommoStretch: gauge(
+    'clarin_kommo_stretch_ratio',
+    'How much longer everything takes because requests wait for their turn: 1 when they do not',
+  ),
+  kommoPasses: counter(
+    'clarin_kommo_passes_total',
+    'Passes by what they look for and what became of them',
+    ['pass', 'outcome'],
+  ),
+  kommoRows: counter(
+    'clarin_kommo_rows_total',
+    'Rows that Kommo showed and were not known to look so, by what became of them',
+    ['entity', 'outcome'],
+  ),
+  kommoRequests: counter('clarin_kommo_requests_total', 'Requests to Kommo, by their answer', [
+    'endpoint',
+    'status',
+  ]),
+  kommoSweepsStopped: counter(
+    'clarin_kommo_sweeps_stopped_total',
+    'Times that so many rows were missing that it could not be deletions',
+  ),
+});
+
 /** Every metric of every process, named once. Units are in the names; counters end in _total. */
 export function createMetrics(role: string) {
   const registry = new Registry();
@@ -166,6 +202,7 @@ export function createMetrics(role: string) {
     ...cacheMetrics(make),
     ...feedMetrics(make),
     ...serviceMetrics(make),
+    ...kommoMetrics(make),
   };
 }
 

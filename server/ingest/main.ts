@@ -9,14 +9,18 @@ import { createMetrics, type Metrics } from '../../platform/metrics.ts';
 import { createDatabase, type Database } from '../../platform/postgres.ts';
 import { checkDatabase } from '../api/ops/health.ts';
 import { assertDatabaseFits } from '../start-checks.ts';
+import { openKommo } from '../kommo/means.ts';
 import { startCampaigns } from './campaign-worker.ts';
+import { systemClock } from './clock.ts';
 import { startImports } from './import-worker.ts';
+import { KommoWorker } from './kommo/worker.ts';
+import { Leases } from './leases.ts';
 import { startPurge } from './purge.ts';
 import { startMediaRemoval } from './remove-media.ts';
 
 /**
- * Work without a caller, and a small server for probes. Purging, CSV imports, campaigns and the
- * removal of files; Kommo and WhatsApp come here.
+ * Work without a caller, and a small server for probes. Purging, CSV imports, campaigns, the
+ * removal of files, and Kommo; WhatsApp comes here.
  * @throws ClarinError `configuration` with one sentence that says what to do.
  */
 export async function startIngest(config: Config, log: Log): Promise<Running & { url: string }> {
@@ -39,6 +43,7 @@ export async function startIngest(config: Config, log: Log): Promise<Running & {
       startMediaRemoval(means),
       startImports(means),
       startCampaigns({ ...means, now: Date.now, random: Math.random }),
+      startLeased(config, means),
     ];
     log.info({ port }, 'ingest is running');
     const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
@@ -54,6 +59,38 @@ export async function startIngest(config: Config, log: Log): Promise<Running & {
     await database.close();
     throw error;
   }
+}
+
+/** Statements that say that this worker lives, and share the work: short ones, on connections that nobody else takes. */
+const LEASE_CONNECTIONS = 2;
+const LEASE_TIMEOUT_MS = 3_000;
+
+/** What is with one worker at a time. It is stopped before its leases are given back. */
+function startLeased(
+  config: Config,
+  { database, log, metrics }: { database: Database; log: Log; metrics: Metrics },
+): Running {
+  const clock = systemClock;
+  const leasing = createDatabase({
+    url: config.databaseUrl,
+    applicationName: 'clarin ingest leases',
+    max: LEASE_CONNECTIONS,
+    statementTimeoutMs: Math.min(LEASE_TIMEOUT_MS, config.statementTimeoutMs),
+    log,
+  });
+  const means = openKommo({ config, database, log });
+  const { databaseUrl } = config;
+  const kommo = new KommoWorker({ databaseUrl, database, kommo: means, clock, log, metrics });
+  const leases = new Leases({ database: leasing, log, clock }, [kommo.kind]).start();
+  kommo.start(() => leases.wake());
+  return {
+    stop: async () => {
+      await leases.stop();
+      await kommo.stop();
+      await means.close();
+      await leasing.close();
+    },
+  };
 }
 
 type Probed = { database: Database; media: MediaStore; metrics: Metrics };

@@ -1,0 +1,72 @@
+import { readKommoCursors } from '../../commands/kommo-cursors.ts';
+import { readKommoPulseAge } from '../../commands/kommo-pulse.ts';
+import type { Lease } from '../../commands/lease-work.ts';
+import type { Log } from '../../../platform/log.ts';
+import type { Metrics } from '../../../platform/metrics.ts';
+import type { Database } from '../../../platform/postgres.ts';
+import { createKommoClient } from '../../kommo/client.ts';
+import type { KommoMeans } from '../../kommo/means.ts';
+import { createTurn } from '../../kommo/turn.ts';
+import type { Clock } from '../clock.ts';
+import { readConnections, connectionOf } from './connections.ts';
+import { createReferences } from './pass-reference.ts';
+import { SeenRows } from './seen-rows.ts';
+import type { Session } from './session.ts';
+
+export type SessionMeans = {
+  readonly database: Database;
+  readonly kommo: KommoMeans;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+};
+
+/** For so long nothing may be read before events and deletions are no longer believed to tell everything. */
+export const GAP_MS = 3_600_000;
+
+/**
+ * What work on a connection begins with, and whether nothing was read for too long before. Undefined: it is no longer there.
+ * @throws ClarinError when Postgres is away.
+ */
+export async function openSession(
+  means: SessionMeans,
+  lease: Lease,
+  signal: AbortSignal,
+): Promise<{ session: Session; hasGap: boolean } | undefined> {
+  const { database, kommo, clock, metrics } = means;
+  const connectionId = connectionOf(lease.resource);
+  const [connection] = await readConnections(database, [connectionId]);
+  if (!connection || connection.status === 'disconnected') return undefined;
+  const { accountId, subdomain } = connection;
+  const scope = { accountId, connectionId };
+  const cursors = await readKommoCursors(database, scope);
+  const saved = [...cursors.values()].map((cursor) => clock.now() - cursor.savedAtMs);
+  const pulseAgeMs = await readKommoPulseAge(database, scope);
+  const silentMs = Math.min(pulseAgeMs ?? Infinity, ...saved);
+  const log = means.log.child({ account: accountId, connection: connectionId });
+  const client = createKommoClient({
+    ...kommo,
+    connection: { id: connectionId, accountId, subdomain },
+    signal,
+  });
+  const session: Session = {
+    scope,
+    lease,
+    client,
+    database,
+    clock,
+    log,
+    metrics,
+    signal,
+    writes: createTurn(),
+    connection,
+    cursors,
+    lists: new Map(),
+    seen: { lead: new SeenRows(), contact: new SeenRows(), deleted: new SeenRows() },
+    references: createReferences(),
+    changedAtMs: undefined,
+    toldAtMs: -Infinity,
+  };
+  // Who has no cursors has never been read: everything is read anyway.
+  return { session, hasGap: cursors.size > 0 && silentMs > GAP_MS };
+}

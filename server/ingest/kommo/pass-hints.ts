@@ -1,0 +1,29 @@
+import { deleteKommoHints, readKommoHints } from '../../commands/kommo-hints.ts';
+import { applyLooked, lookForIds } from './fetch-ids.ts';
+import type { Session } from './session.ts';
+
+/** Rounds of one pass: a hundred of each. Who sends more than that waits for the next pass. */
+const ROUNDS_MAX = 20;
+
+/**
+ * Fetches what somebody said has changed, until nothing waits; gives whether there was anything. Contacts first: leads name
+ * them. @throws KommoError, ClarinError, LeaseLost: what was not fetched still waits.
+ */
+export async function passHints(session: Session): Promise<boolean> {
+  const { database, scope, signal } = session;
+  for (let round = 0; round < ROUNDS_MAX; round++) {
+    signal.throwIfAborted();
+    const hints = await readKommoHints(database, scope);
+    if (hints.contact.length + hints.lead.length === 0) return round > 0;
+    for (const entity of ['contact', 'lead'] as const) {
+      const ids = hints[entity];
+      if (ids.length === 0) continue;
+      const looked = await lookForIds(session, { entity, ids, lane: 'hint' });
+      await applyLooked(session, looked, {
+        lane: 'hint',
+        also: (tx) => deleteKommoHints(tx, scope, entity, ids),
+      });
+    }
+  }
+  return true;
+}

@@ -1,0 +1,96 @@
+import { ClarinError, ERRORS } from '../../../domain/errors.ts';
+import { backoffMs } from '../../../platform/backoff.ts';
+import type { Log } from '../../../platform/log.ts';
+import type { Metrics } from '../../../platform/metrics.ts';
+import type { Database, Queries } from '../../../platform/postgres.ts';
+import type { KommoScope } from '../../commands/apply-kommo-looks.ts';
+import type { KommoCursor } from '../../commands/kommo-cursors.ts';
+import { holdLease, type Lease } from '../../commands/lease-work.ts';
+import type { KommoClient } from '../../kommo/client.ts';
+import type { Turn } from '../../kommo/turn.ts';
+import type { Clock } from '../clock.ts';
+import type { Connection } from './connections.ts';
+import type { References } from './pass-reference.ts';
+import type { Reading } from './read-updated.ts';
+import type { SeenRows } from './seen-rows.ts';
+
+export type ListName = 'contacts' | 'leads' | 'deleted' | 'events';
+
+/** What everybody needs who works on one connection, for as long as its lease holds. */
+export type Session = {
+  readonly scope: KommoScope;
+  readonly lease: Lease;
+  readonly client: KommoClient;
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly signal: AbortSignal;
+  /** One transaction of this connection at a time: two would wait for each other in the database. */
+  readonly writes: Turn;
+  /** As it was last looked at. */
+  connection: Connection;
+  /** Where everything went on when the lease began. */
+  readonly cursors: ReadonlyMap<string, KommoCursor>;
+  readonly lists: Map<ListName, ListState>;
+  readonly seen: Readonly<Record<'lead' | 'contact' | 'deleted', SeenRows>>;
+  readonly references: References;
+  /** By the clock, ms; undefined: not yet. */
+  changedAtMs: number | undefined;
+  /** When people were last told that something changed. */
+  toldAtMs: number;
+};
+
+export type ListState = {
+  reading: Reading;
+  /** What would be read again after a crash begins here. */
+  savedCursor: number;
+  savedAtMs: number;
+};
+
+/** Somebody else has the lease: nothing was written, and nothing may be. */
+export class LeaseLost extends Error {
+  constructor(resource: string) {
+    super(`the lease of ${resource} is with somebody else`);
+    this.name = 'LeaseLost';
+  }
+}
+
+/** Other writers in the same rows: after some tries they are through. */
+const ATTEMPTS_MAX = 5;
+const RETRY = { minMs: 50, maxMs: 2_000 };
+
+/**
+ * One transaction, refused when the lease is not ours any more. Tried again when it ran into another one.
+ * @throws LeaseLost, ClarinError, the signal's reason.
+ */
+export async function write<T>(session: Session, work: (tx: Queries) => Promise<T>): Promise<T> {
+  const { database, lease, clock, signal } = session;
+  return session.writes.take(async () => {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        const { value: outcome } = await database.transaction(
+          async (tx) =>
+            (await holdLease(tx, lease)) === 'held' ? { value: await work(tx) } : undefined,
+          { origin: { source: 'kommo' }, signal },
+        );
+        if (outcome) return outcome.value;
+      } catch (error) {
+        if (signal.aborted || attempt + 1 >= ATTEMPTS_MAX || !isCollision(error)) throw error;
+        await clock.sleep(backoffMs(attempt, RETRY) * (0.5 + clock.random()), signal);
+        continue;
+      }
+      throw new LeaseLost(lease.resource);
+    }
+  });
+}
+
+/** A deadlock, a lock that was waited for too long, somebody who was quicker with the same row. */
+function isCollision(error: unknown): boolean {
+  return error instanceof ClarinError && (error.code === 'timeout' || error.code === 'conflict');
+}
+
+/** Whether fewer rows in one transaction may help: something about one of them is refused, or all take too long. */
+export function isOfRows(error: unknown): boolean {
+  return error instanceof ClarinError && (error.code === 'timeout' || !ERRORS[error.code].retry);
+}

@@ -1,0 +1,154 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll } from 'vitest';
+import { createVirtualClock, type VirtualClock } from '../../fakes/kommo/clock.ts';
+import type { FakeKommoOptions } from '../../fakes/kommo/fake-kommo.ts';
+import type { World } from '../../fakes/kommo/world.ts';
+import { createMetrics, type Metrics } from '../../platform/metrics.ts';
+import { sql, type Sql } from '../../platform/sql.ts';
+import type { TextRow } from '../../platform/postgres.ts';
+import { chooseKommoPipelines } from '../../server/commands/choose-kommo-pipelines.ts';
+import type { Lease } from '../../server/commands/lease-work.ts';
+import type { Clock } from '../../server/ingest/clock.ts';
+import { openLists } from '../../server/ingest/kommo/lists.ts';
+import { openSession } from '../../server/ingest/kommo/open-session.ts';
+import { passReference } from '../../server/ingest/kommo/pass-reference.ts';
+import type { Session } from '../../server/ingest/kommo/session.ts';
+import {
+  openKommoTestWorld,
+  type Connection,
+  type KommoTestWorld,
+  type Talker,
+} from './kommo-means.ts';
+
+export type Account = {
+  readonly kommo: World;
+  readonly connection: Connection;
+  /** Of the pipeline that is followed. */
+  readonly pipelineId: number;
+};
+
+export type WorkerWorld = KommoTestWorld & {
+  readonly clock: VirtualClock;
+  readonly by: Talker;
+  readonly metrics: Metrics;
+  /** Of the worker: stands until it is told to go, and nobody waits by it. */
+  readonly time: TestTime;
+  /** A Kommo account that is connected, its main pipeline followed. */
+  account(): Promise<Account>;
+  follow(connection: Connection, kommoIds: readonly number[]): Promise<void>;
+  lease(connection: Connection): Promise<Lease>;
+  /** Work on it as a worker does it, by a lease of its own, ready for passes. */
+  session(
+    connection: Connection,
+    options?: { signal?: AbortSignal; isBare?: boolean },
+  ): Promise<Session>;
+  leads(connection: Connection): Promise<Map<number, TextRow>>;
+  contacts(connection: Connection): Promise<Map<number, TextRow>>;
+  one(statement: Sql): Promise<TextRow>;
+};
+
+export type TestTime = Clock & { advance(ms: number): void };
+
+function createTestTime(): TestTime {
+  let passed = 0;
+  const start = Date.now();
+  return {
+    now: () => start + passed,
+    elapsed: () => passed,
+    // Only what collides waits here.
+    sleep: async (_ms, signal) => signal.throwIfAborted(),
+    random: () => 0.5,
+    advance: (ms) => void (passed += ms),
+  };
+}
+
+/** A Kommo whose clock goes when it is told to, and that has time for everybody. */
+export async function openWorkerWorld(options: FakeKommoOptions = {}): Promise<WorkerWorld> {
+  const clock = createVirtualClock(Date.now());
+  const limiter = { perSecond: 10_000, banAfter: null };
+  const world = await openKommoTestWorld({ clock, limiter, ...options });
+  const { owner } = world;
+  const by = world.talker({ config: { requestsPerSecond: 1_000 } });
+  const metrics = createMetrics('test');
+  const time = createTestTime();
+  const stopping = new AbortController();
+  afterAll(() => stopping.abort());
+
+  const follow: WorkerWorld['follow'] = async ({ id, accountId }, kommoIds) => {
+    const rows = await owner.query(sql`
+      select id from public.kommo_pipelines
+      where account_id = ${accountId} and connection_id = ${id} and kommo_id = any(${[...kommoIds]}::bigint[])`);
+    const connectedIds = rows.map((row) => Number(row['id']));
+    await owner.transaction((tx) =>
+      chooseKommoPipelines(tx, { accountId, connectionId: id, connectedIds }),
+    );
+  };
+  const lease: WorkerWorld['lease'] = async ({ id }) => {
+    const worker = randomUUID();
+    // The one before, if any, has lost it by this.
+    const resource = `kommo:${id}`;
+    const [row] = await owner.query(sql`
+      insert into private.ingest_leases as lease (resource, owner, fence) values (${resource}, ${worker}, 1)
+      on conflict (resource) do update set owner = excluded.owner, fence = lease.fence + 1
+      returning fence`);
+    return { resource, owner: worker, fence: Number(row?.['fence']) };
+  };
+  const session: WorkerWorld['session'] = async (connection, { signal, isBare } = {}) => {
+    const { database, means } = by;
+    const log = means.log;
+    const opened = await openSession(
+      { database, kommo: means, clock: time, log, metrics },
+      await lease(connection),
+      signal ?? stopping.signal,
+    );
+    if (!opened) throw new Error('there is no such connection');
+    if (isBare) return opened.session;
+    await passReference(opened.session, 'poll');
+    await openLists(opened.session);
+    return opened.session;
+  };
+  const account = async (): Promise<Account> => {
+    const { kommo, connection } = await world.fresh(by);
+    const pipelineId = kommo.pipelines.main.id;
+    await passReference(await session(connection, { isBare: true }), 'poll');
+    await follow(connection, [pipelineId]);
+    return { kommo, connection, pipelineId };
+  };
+  const rowsOf = async (statement: Sql): Promise<Map<number, TextRow>> =>
+    new Map((await owner.query(statement)).map((row) => [Number(row['kommo_id']), row]));
+  return {
+    ...world,
+    clock,
+    by,
+    metrics,
+    time,
+    account,
+    follow,
+    lease,
+    session,
+    leads: ({ accountId }) =>
+      rowsOf(sql`
+        select lead.id, lead.kommo_id, lead.title, lead.value, lead.status, stage.kommo_id as status_id,
+          lead.kommo_deleted_at is not null as is_deleted, lead.deleted_at is not null as is_trashed,
+          lead.archived_at is not null as is_archived, contact.kommo_id as contact_kommo_id, lead.assigned_to,
+          (
+            select string_agg(tag.name, ',' order by tag.name)
+            from public.lead_tags as link
+            join public.tags as tag on tag.account_id = link.account_id and tag.id = link.tag_id
+            where link.account_id = lead.account_id and link.lead_id = lead.id
+          ) as tags
+        from public.leads as lead
+        join public.contacts as contact on contact.account_id = lead.account_id and contact.id = lead.contact_id
+        join public.pipeline_stages as stage on stage.account_id = lead.account_id and stage.id = lead.stage_id
+        where lead.account_id = ${accountId} and lead.kommo_id is not null`),
+    contacts: ({ accountId }) =>
+      rowsOf(sql`
+        select id, kommo_id, name, last_name, phone, kommo_deleted_at is not null as is_deleted
+        from public.contacts where account_id = ${accountId} and kommo_id is not null`),
+    one: async (statement) => {
+      const [row] = await owner.query(statement);
+      if (!row) throw new Error('there is no row');
+      return row;
+    },
+  };
+}
