@@ -127,7 +127,7 @@ export class World {
       accountId: this.id,
       userId: firstUserId,
       clientId: options.clientId,
-      key: `fake kommo ${this.#seed}`,
+      key: `fake kommo ${options.seed} ${this.id}`,
     });
     furnish(this);
   }

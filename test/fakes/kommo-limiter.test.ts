@@ -28,8 +28,10 @@ describe('the limiter', () => {
     expect(await statuses(acme, 4)).toEqual(times(200, 4));
     wireClock.advance(600);
     expect(await statuses(acme, 4)).toEqual([200, 200, 200, 429]);
+    wireClock.advance(399);
+    expect(await statuses(acme, 1)).toEqual([429]);
     // The four of the beginning are out of the second that ends now; the three are not.
-    wireClock.advance(400);
+    wireClock.advance(1);
     expect(await statuses(acme, 5)).toEqual([200, 200, 200, 200, 429]);
   });
 

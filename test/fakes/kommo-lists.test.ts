@@ -201,6 +201,7 @@ describe('what lists leave out', () => {
     const keys = ['_embedded', '_links', 'account_id', 'id', 'is_deleted', 'updated_at'];
     expect(Object.keys(trash.rows[0] ?? {}).toSorted()).toEqual(keys);
     expect(trash.rows[0]).toMatchObject({ is_deleted: true, updated_at: START_SECONDS + 6 });
+    expect((await acme.get(`leads/${a}`)).status).toBe(204);
     acme.world.leads.restore(a);
     expect((await acme.get('leads')).ids).toEqual([a, b]);
     acme.world.leads.purge(a);

@@ -24,7 +24,9 @@ async function startReceiver(status = 200): Promise<Receiver> {
     request.on('end', () => {
       forms.push(new URLSearchParams(text));
       receiver.types.push(request.headers['content-type']);
-      if (receiver.status !== undefined) response.writeHead(receiver.status).end();
+      if (receiver.status === undefined) return;
+      // A good answer elsewhere is none here.
+      response.writeHead(receiver.status, { location: '/' }).end();
     });
   });
   await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
