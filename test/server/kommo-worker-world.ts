@@ -33,8 +33,8 @@ export type WorkerWorld = KommoTestWorld & {
   readonly metrics: Metrics;
   /** Of the worker: stands until it is told to go, and nobody waits by it. */
   readonly time: TestTime;
-  /** A Kommo account that is connected, its main pipeline followed. */
-  account(): Promise<Account>;
+  /** A Kommo account that is connected, its main pipeline followed, or `all` of them. */
+  account(follows?: 'main' | 'all'): Promise<Account>;
   follow(connection: Connection, kommoIds: readonly number[]): Promise<void>;
   lease(connection: Connection): Promise<Lease>;
   /** Work on it as a worker does it, by a lease of its own, ready for passes. */
@@ -107,11 +107,12 @@ export async function openWorkerWorld(options: FakeKommoOptions = {}): Promise<W
     await openLists(opened.session);
     return opened.session;
   };
-  const account = async (): Promise<Account> => {
+  const account: WorkerWorld['account'] = async (follows = 'main') => {
     const { kommo, connection } = await world.fresh(by);
     const pipelineId = kommo.pipelines.main.id;
     await passReference(await session(connection, { isBare: true }), 'poll');
-    await follow(connection, [pipelineId]);
+    const all = kommo.pipelines.list().map((pipeline) => pipeline.id);
+    await follow(connection, follows === 'all' ? all : [pipelineId]);
     return { kommo, connection, pipelineId };
   };
   const rowsOf = async (statement: Sql): Promise<Map<number, TextRow>> =>

@@ -1,0 +1,285 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import { sql } from '../../platform/sql.ts';
+import { acceptKommoHints } from '../../server/commands/kommo-webhook.ts';
+import { passEvents } from '../../server/ingest/kommo/pass-events.ts';
+import { passHints } from '../../server/ingest/kommo/pass-hints.ts';
+import { passContacts, passDeleted, passLeads } from '../../server/ingest/kommo/pass-updated.ts';
+import type { Session } from '../../server/ingest/kommo/session.ts';
+import { stepSweep, SWEEP_BEGIN } from '../../server/ingest/kommo/sweep.ts';
+import { openWorkerWorld, type Account, type WorkerWorld } from './kommo-worker-world.ts';
+import { watchWal } from './wal-changes.ts';
+
+let world: WorkerWorld;
+
+beforeAll(async () => {
+  world = await openWorkerWorld();
+});
+
+function tick(seconds: number): void {
+  world.clock.advance(seconds * 1_000);
+  world.time.advance(seconds * 1_000);
+}
+
+type Known = Account & {
+  readonly session: Session;
+  readonly ids: number[];
+  readonly people: number[];
+};
+
+/** An account whose leads, each with a contact, are known here. */
+async function known(count: number): Promise<Known> {
+  const account = await world.account();
+  const { kommo, connection } = account;
+  const session = await world.session(connection);
+  const people = Array.from({ length: count }, (_, index) =>
+    kommo.contacts.create({ name: `Person ${index}` }),
+  );
+  const leads = people.map(({ id }, index) =>
+    kommo.leads.create({ name: `Lead ${index}`, contactIds: [id] }),
+  );
+  tick(5);
+  await passContacts(session);
+  await passLeads(session);
+  tick(5);
+  return {
+    ...account,
+    session,
+    ids: leads.map(({ id }) => id),
+    people: people.map(({ id }) => id),
+  };
+}
+
+const deletedLeads = async ({ connection }: Account): Promise<number[]> =>
+  [...(await world.leads(connection))]
+    .filter(([, row]) => row['is_deleted'] === 't' && row['is_trashed'] === 't')
+    .map(([id]) => id);
+
+const deletedContacts = async ({ connection }: Account): Promise<number[]> =>
+  [...(await world.contacts(connection))]
+    .filter(([, row]) => row['is_deleted'] === 't')
+    .map(([id]) => id);
+
+const events = () => ({ ids: new Set<string>() });
+
+/** The whole round; gives what it said to people, if anything. */
+async function sweep(session: Session): Promise<string | undefined> {
+  let position = SWEEP_BEGIN;
+  for (;;) {
+    const step = await stepSweep(session, position);
+    position = step.position;
+    if (step.outcome === 'round') return undefined;
+    if (typeof step.outcome === 'object') return step.outcome.alarm;
+  }
+}
+
+const requestsOf = ({ kommo }: Account, endpoint?: string): number =>
+  world.fake.requests.list({ subdomain: kommo.subdomain, endpoint }).length;
+
+describe('events', () => {
+  test('tell of deletions and restorations, of leads and of contacts', async () => {
+    const account = await known(4);
+    const { kommo, session, ids, people } = account;
+    const seen = events();
+    kommo.leads.delete(ids[0]!);
+    kommo.contacts.delete(people[1]!);
+    tick(5);
+    expect(await passEvents(session, seen)).toBe(true);
+    expect(await deletedLeads(account)).toEqual([ids[0]]);
+    expect(await deletedContacts(account)).toEqual([people[1]]);
+    kommo.leads.restore(ids[0]!);
+    kommo.contacts.restore(people[1]!);
+    tick(5);
+    await passEvents(session, seen);
+    expect(await deletedLeads(account)).toEqual([]);
+    expect(await deletedContacts(account)).toEqual([]);
+  });
+
+  test('tell of tags, links and merges that no moment tells of', async () => {
+    const account = await known(4);
+    const { kommo, session, ids, people } = account;
+    kommo.set({ doTagsRaiseUpdatedAt: false, doLinksRaiseUpdatedAt: false, eventOrder: 'oldest' });
+    const seen = events();
+    // So long ago that no pass goes back to it.
+    tick(600);
+    await passLeads(session);
+    kommo.leads.tag(ids[0]!, ['VIP', 'Feria']);
+    kommo.leads.link(ids[1]!, people[2]!, { isMain: true });
+    tick(5);
+    await passLeads(session);
+    expect((await world.leads(account.connection)).get(ids[0]!)?.['tags']).toBeNull();
+    await passEvents(session, seen);
+    const leads = await world.leads(account.connection);
+    expect(leads.get(ids[0]!)?.['tags']).toBe('Feria,VIP');
+    expect(leads.get(ids[1]!)?.['contact_kommo_id']).toBe(String(people[2]));
+    kommo.leads.untag(ids[0]!, ['VIP', 'Feria']);
+    tick(5);
+    await passEvents(session, seen);
+    expect((await world.leads(account.connection)).get(ids[0]!)?.['tags']).toBeNull();
+  });
+
+  test('that were dealt with are not dealt with again, and late ones are', async () => {
+    const account = await known(3);
+    const { kommo, session, ids } = account;
+    const seen = events();
+    kommo.set({ eventDelayMs: [3_000, 3_000] });
+    kommo.leads.tag(ids[0]!, ['First']);
+    kommo.leads.delete(ids[1]!);
+    tick(1);
+    await passEvents(session, seen);
+    expect(await deletedLeads(account)).toEqual([]);
+    tick(14);
+    await passEvents(session, seen);
+    expect(await deletedLeads(account)).toEqual([ids[1]]);
+    const before = requestsOf(account);
+    tick(15);
+    const wal = await watchWal(world.owner);
+    await passEvents(session, seen);
+    expect(requestsOf(account) - before).toBe(1);
+    expect(await wal.take()).toEqual({});
+  });
+
+  test('of one page too few are read to the end', async () => {
+    const account = await known(3);
+    const { kommo, session, ids } = account;
+    kommo.set({ eventsPerPageMax: 3 });
+    for (let index = 0; index < 10; index++) kommo.leads.tag(ids[0]!, [`Tag ${index}`]);
+    kommo.leads.delete(ids[2]!);
+    tick(5);
+    await passEvents(session, events());
+    expect(await deletedLeads(account)).toEqual([ids[2]]);
+  });
+});
+
+describe('the list of deleted leads', () => {
+  test('tells of those that events do not tell of, once', async () => {
+    const account = await known(5);
+    const { kommo, session, ids } = account;
+    kommo.leads.delete(ids[1]!);
+    tick(3);
+    kommo.leads.delete(ids[3]!);
+    tick(5);
+    await passDeleted(session);
+    expect((await deletedLeads(account)).toSorted()).toEqual([ids[1], ids[3]]);
+    const row = await world.one(sql`
+      select extract(epoch from kommo_deleted_at)::bigint as at from public.leads
+      where account_id = ${account.connection.accountId} and kommo_id = ${ids[1]}`);
+    expect(Number(row['at'])).toBe(kommo.leads.get(ids[1]!)?.updatedAt);
+    const wal = await watchWal(world.owner);
+    tick(60);
+    await passDeleted(session);
+    expect(await wal.take()).toEqual({});
+  });
+});
+
+describe('the sweep', () => {
+  test('finds what nobody has told of, and only that', async () => {
+    const account = await known(60);
+    const { kommo, session, ids, people } = account;
+    kommo.leads.delete(ids[7]!);
+    kommo.leads.purge(ids[7]!);
+    kommo.leads.delete(ids[8]!);
+    kommo.contacts.delete(people[9]!);
+    const before = requestsOf(account);
+    expect(await sweep(session)).toBeUndefined();
+    expect((await deletedLeads(account)).toSorted()).toEqual([ids[7], ids[8]]);
+    expect(await deletedContacts(account)).toEqual([people[9]]);
+    // One for a hundred of each, and one for each that is missing.
+    expect(requestsOf(account) - before).toBe(2 + 3);
+    const wal = await watchWal(world.owner);
+    expect(await sweep(session)).toBeUndefined();
+    expect(await wal.take()).toEqual({});
+  });
+
+  test('believes no deletions when many are missing: rights were narrowed, and nothing is deleted', async () => {
+    const account = await known(60);
+    account.kommo.set({ hiddenShare: 0.3 });
+    expect(await sweep(account.session)).toContain('Many leads can no longer be seen');
+    expect(await deletedLeads(account)).toEqual([]);
+    expect(await deletedContacts(account)).toEqual([]);
+    account.kommo.set({ hiddenShare: 0 });
+    expect(await sweep(account.session)).toBeUndefined();
+  });
+
+  test('concludes nothing from half a round', async () => {
+    const account = await known(110);
+    const { kommo, session, ids } = account;
+    kommo.leads.delete(ids[2]!);
+    let step = await stepSweep(session, SWEEP_BEGIN);
+    const fault = world.fake.faults.add({
+      endpoint: 'leads',
+      subdomain: kommo.subdomain,
+      does: { kind: 'status', status: 401 },
+    });
+    await expect(stepSweep(session, step.position)).rejects.toThrow();
+    expect(await deletedLeads(account)).toEqual([]);
+    world.fake.faults.remove(fault.id);
+    while (step.outcome !== 'round') step = await stepSweep(session, step.position);
+    expect(await deletedLeads(account)).toEqual([ids[2]]);
+  });
+});
+
+describe('a hint', () => {
+  const hint = ({ connection }: Account, entity: 'lead' | 'contact', kommoIds: readonly number[]) =>
+    world.owner.transaction((tx) =>
+      acceptKommoHints(
+        tx,
+        { connectionId: connection.id, accountId: connection.accountId },
+        kommoIds.map((kommoId) => ({ entity, kommoId })),
+      ),
+    );
+  const waiting = async ({ connection }: Account): Promise<number> =>
+    Number(
+      (
+        await world.one(
+          sql`select count(*) as count from private.kommo_hints where connection_id = ${connection.id}`,
+        )
+      )['count'],
+    );
+
+  test('is fetched, written and gone by one transaction; what is gone over there is marked', async () => {
+    const account = await known(4);
+    const { kommo, session, ids, people } = account;
+    kommo.leads.update(ids[0]!, { name: 'Hinted' });
+    const fresh = kommo.leads.create({ name: 'Fresh', contactIds: [people[0]!] });
+    kommo.contacts.update(people[1]!, { name: 'Renamed' });
+    kommo.leads.delete(ids[3]!);
+    await hint(account, 'lead', [ids[0]!, fresh.id, ids[3]!, 999_999]);
+    await hint(account, 'contact', [people[1]!]);
+    expect(await passHints(session)).toBe(true);
+    const leads = await world.leads(account.connection);
+    expect(leads.get(ids[0]!)?.['title']).toBe('Hinted');
+    expect(leads.get(fresh.id)?.['title']).toBe('Fresh');
+    expect((await world.contacts(account.connection)).get(people[1]!)?.['name']).toBe('Renamed');
+    expect(await deletedLeads(account)).toEqual([ids[3]]);
+    expect(await waiting(account)).toBe(0);
+    // The pass that follows knows them already.
+    const wal = await watchWal(world.owner);
+    tick(5);
+    await passContacts(session);
+    await passLeads(session);
+    expect(await wal.take()).toEqual({});
+    expect(await passHints(session)).toBe(false);
+  });
+
+  test('that cannot be fetched still waits', async () => {
+    const account = await known(2);
+    const { kommo, session, ids } = account;
+    kommo.leads.update(ids[0]!, { name: 'Hinted' });
+    await hint(account, 'lead', ids);
+    const does = { kind: 'status', status: 402 } as const;
+    world.fake.faults.add({ endpoint: 'leads', subdomain: kommo.subdomain, does, times: 1 });
+    await expect(passHints(session)).rejects.toThrow();
+    expect(await waiting(account)).toBe(2);
+    await passHints(session);
+    expect((await world.leads(account.connection)).get(ids[0]!)?.['title']).toBe('Hinted');
+  });
+
+  test('of many at once does not make deletions of rows that are hidden', async () => {
+    const account = await known(60);
+    account.kommo.set({ hiddenShare: 0.3 });
+    await hint(account, 'lead', account.ids);
+    await passHints(account.session);
+    expect(await deletedLeads(account)).toEqual([]);
+    expect(await waiting(account)).toBe(0);
+  });
+});
