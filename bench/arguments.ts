@@ -1,7 +1,9 @@
 import { parseArgs } from 'node:util';
 
 export type BenchArguments = {
-  /** 1: 200,000 contacts, 200,000 leads, 2,000,000 messages. */
+  /** `api`: routes under load. `kommo`: reading a Kommo account. */
+  readonly what: 'api' | 'kommo';
+  /** 1: 200,000 contacts, 200,000 leads, 2,000,000 messages; of Kommo 50,000 and 50,000. */
   readonly scale: number;
   /** Of each phase that is measured. */
   readonly seconds: number;
@@ -14,7 +16,8 @@ export type BenchArguments = {
   readonly pauseMs: number;
 };
 
-export const USAGE = `usage: npm run bench -- api [--scale 1] [--seconds 20] [--seed 1] [--readers 50] [--pause 1000] [--only <text>]
+export const USAGE = `usage: npm run bench -- kommo [--scale 1] [--seconds 20] [--seed 1]
+       npm run bench -- api [--scale 1] [--seconds 20] [--seed 1] [--readers 50] [--pause 1000] [--only <text>]
 `;
 
 /** Undefined when the words make no sense: the caller prints the usage. */
@@ -47,12 +50,13 @@ function readArguments(words: readonly string[]): BenchArguments | undefined {
     values.readers,
     values.pause,
   ].map(Number);
-  if (positionals.length !== 1 || positionals[0] !== 'api') return undefined;
+  const [what] = positionals;
+  if (positionals.length !== 1 || (what !== 'api' && what !== 'kommo')) return undefined;
   if (!isBetween(scale, 0.01, 10) || !isBetween(seconds, 1, 3_600)) return undefined;
   if (!isBetween(seed, 0, 1_000_000) || !Number.isInteger(seed)) return undefined;
   if (!isBetween(readers, 1, 1_000) || !Number.isInteger(readers)) return undefined;
   if (!isBetween(pauseMs, 1, 60_000)) return undefined;
-  return { scale, seconds, seed, only: values.only, readers, pauseMs };
+  return { what, scale, seconds, seed, only: values.only, readers, pauseMs };
 }
 
 function isBetween(value: number | undefined, min: number, max: number): value is number {

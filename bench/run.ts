@@ -3,6 +3,7 @@ import { parseBenchArguments, USAGE, type BenchArguments } from './arguments.ts'
 import { startCluster, withClient } from './cluster.ts';
 import { loadData, volumeOf } from './data/load.ts';
 import { drive, type Phase } from './drive.ts';
+import { benchKommo } from './kommo.ts';
 import { formatReport } from './report.ts';
 import { startBenchStack } from './stack.ts';
 import { createTraffic } from './traffic.ts';
@@ -18,7 +19,8 @@ if (!options) {
   process.stderr.write(USAGE);
   process.exit(2);
 }
-await run(options);
+if (options.what === 'kommo') await benchKommo({ ...options, say });
+else await run(options);
 
 async function run({
   seed,

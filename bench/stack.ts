@@ -13,9 +13,9 @@ export type BenchStack = {
   stop(): Promise<void>;
 };
 
-/** The replicator and the API as processes of their own, with the settings they have by default. */
-export async function startBenchStack({ database, redis }: Cluster): Promise<BenchStack> {
-  const common = {
+/** Of every role: what they have by default, on this machine. */
+export function settingsOf({ redis }: Cluster): Record<string, string> {
+  return {
     REDIS_URL: redis.url,
     CLARIN_SECRET: 'bench'.repeat(8),
     CLARIN_ENCRYPTION_KEY: '5e'.repeat(32),
@@ -25,6 +25,12 @@ export async function startBenchStack({ database, redis }: Cluster): Promise<Ben
     RATE_LIMIT_PER_MINUTE: '10000000',
     LOGIN_LIMIT_PER_MINUTE: '1000000',
   };
+}
+
+/** The replicator and the API as processes of their own, with the settings they have by default. */
+export async function startBenchStack(cluster: Cluster): Promise<BenchStack> {
+  const { database } = cluster;
+  const common = settingsOf(cluster);
   const own = (url: string) => ({ ...common, DATABASE_URL: url, REPLICATION_DATABASE_URL: url });
   const replicator = await spawnRole('replicator', own(database.logins.replicator));
   const api = await spawnRole('api', own(database.logins.api)).catch(async (error: unknown) => {
