@@ -1,7 +1,10 @@
 import { id, json, text } from '../column.ts';
 import { defineEntity } from '../entity.ts';
 
-/** Who changed what, written by triggers whoever writes; only added to. Without an actor: somebody in psql. */
+/**
+ * Who changed what, written by triggers whoever writes; only added to. Without an actor: somebody in psql. `before` and
+ * `after` hold columns that differ, with values only of what is configured; of a row that is gone, its ids and its name.
+ */
 export const audit_log = defineEntity({
   table: 'audit_log',
   singular: 'audit entry',
