@@ -39,6 +39,8 @@ export type KommoTestWorld = {
   readonly fake: FakeKommo;
   /** As superuser. */
   readonly owner: Database;
+  /** As role clarin_ingest. */
+  readonly ingestUrl: string;
   /** Everything that was logged so far, JSON lines. */
   readonly lines: readonly string[];
   /** An account of ours, connected to the Kommo account of this name. */
@@ -118,6 +120,7 @@ export async function openKommoTestWorld(options: FakeKommoOptions = {}): Promis
   return {
     fake,
     owner,
+    ingestUrl: url.href,
     lines,
     connect,
     fresh: async (by) => {

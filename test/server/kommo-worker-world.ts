@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll } from 'vitest';
 import { createVirtualClock, type VirtualClock } from '../../fakes/kommo/clock.ts';
-import type { FakeKommoOptions } from '../../fakes/kommo/fake-kommo.ts';
 import type { World } from '../../fakes/kommo/world.ts';
 import { createMetrics, type Metrics } from '../../platform/metrics.ts';
 import { sql, type Sql } from '../../platform/sql.ts';
 import type { TextRow } from '../../platform/postgres.ts';
+import { applyKommoPipelines } from '../../server/commands/apply-kommo-pipelines.ts';
 import { chooseKommoPipelines } from '../../server/commands/choose-kommo-pipelines.ts';
+import { connectKommo } from '../../server/commands/connect-kommo.ts';
 import type { Lease } from '../../server/commands/lease-work.ts';
 import type { Clock } from '../../server/ingest/clock.ts';
 import { openLists } from '../../server/ingest/kommo/lists.ts';
@@ -36,15 +37,21 @@ export type WorkerWorld = KommoTestWorld & {
   /** A Kommo account that is connected, its main pipeline followed, or `all` of them. */
   account(follows?: 'main' | 'all'): Promise<Account>;
   follow(connection: Connection, kommoIds: readonly number[]): Promise<void>;
+  /** With another token. */
+  reconnect(account: Account): Promise<void>;
   lease(connection: Connection): Promise<Lease>;
   /** Work on it as a worker does it, by a lease of its own, ready for passes. */
-  session(
-    connection: Connection,
-    options?: { signal?: AbortSignal; isBare?: boolean },
-  ): Promise<Session>;
+  session(connection: Connection, options?: { signal?: AbortSignal }): Promise<Session>;
   leads(connection: Connection): Promise<Map<number, TextRow>>;
   contacts(connection: Connection): Promise<Map<number, TextRow>>;
   one(statement: Sql): Promise<TextRow>;
+  /** Time goes on over there and here. */
+  tick(seconds: number): void;
+  /** Titles by Kommo's ids: what is here, and what is to be here. */
+  titles(account: Account): Promise<Record<number, string | null | undefined>>;
+  truth(account: Account): Record<number, string>;
+  /** Requests to a Kommo account so far. */
+  asked(account: Account, endpoint?: string): number;
 };
 
 export type TestTime = Clock & { advance(ms: number): void };
@@ -62,11 +69,11 @@ function createTestTime(): TestTime {
   };
 }
 
-/** A Kommo whose clock goes when it is told to, and that has time for everybody. */
-export async function openWorkerWorld(options: FakeKommoOptions = {}): Promise<WorkerWorld> {
+/** A Kommo whose clock goes when it is told to, or `isLive` by itself, and that has time for everybody. */
+export async function openWorkerWorld({ isLive = false } = {}): Promise<WorkerWorld> {
   const clock = createVirtualClock(Date.now());
   const limiter = { perSecond: 10_000, banAfter: null };
-  const world = await openKommoTestWorld({ clock, limiter, ...options });
+  const world = await openKommoTestWorld({ limiter, ...(isLive ? {} : { clock }) });
   const { owner } = world;
   const by = world.talker({ config: { requestsPerSecond: 1_000 } });
   const metrics = createMetrics('test');
@@ -93,7 +100,7 @@ export async function openWorkerWorld(options: FakeKommoOptions = {}): Promise<W
       returning fence`);
     return { resource, owner: worker, fence: Number(row?.['fence']) };
   };
-  const session: WorkerWorld['session'] = async (connection, { signal, isBare } = {}) => {
+  const session: WorkerWorld['session'] = async (connection, { signal } = {}) => {
     const { database, means } = by;
     const log = means.log;
     const opened = await openSession(
@@ -102,21 +109,28 @@ export async function openWorkerWorld(options: FakeKommoOptions = {}): Promise<W
       signal ?? stopping.signal,
     );
     if (!opened) throw new Error('there is no such connection');
-    if (isBare) return opened.session;
     await passReference(opened.session, 'poll');
     await openLists(opened.session);
     return opened.session;
   };
   const account: WorkerWorld['account'] = async (follows = 'main') => {
-    const { kommo, connection } = await world.fresh(by);
+    const { kommo, connection, client } = await world.fresh(by);
     const pipelineId = kommo.pipelines.main.id;
-    await passReference(await session(connection, { isBare: true }), 'poll');
+    const { accountId, id: connectionId } = connection;
+    // The fixture's own, which has no tokens.
+    await owner.query(sql`
+      delete from public.kommo_connections where account_id = ${accountId} and id <> ${connectionId}`);
+    const pipelines = await client.pipelines('interactive');
+    await owner.transaction((tx) =>
+      applyKommoPipelines(tx, { accountId, connectionId }, pipelines),
+    );
     const all = kommo.pipelines.list().map((pipeline) => pipeline.id);
     await follow(connection, follows === 'all' ? all : [pipelineId]);
     return { kommo, connection, pipelineId };
   };
   const rowsOf = async (statement: Sql): Promise<Map<number, TextRow>> =>
     new Map((await owner.query(statement)).map((row) => [Number(row['kommo_id']), row]));
+  const leads: WorkerWorld['leads'] = ({ accountId }) => rowsOf(selectLeads(accountId));
   return {
     ...world,
     clock,
@@ -125,10 +139,42 @@ export async function openWorkerWorld(options: FakeKommoOptions = {}): Promise<W
     time,
     account,
     follow,
+    reconnect: async ({ kommo, connection: { accountId, subdomain } }) => {
+      const tokens = { accessToken: kommo.tokens.issueLongLived(), refreshToken: undefined };
+      await owner.transaction((tx) =>
+        connectKommo(tx, { box: by.means.box, accountId, subdomain, tokens }),
+      );
+    },
     lease,
     session,
-    leads: ({ accountId }) =>
+    leads,
+    contacts: ({ accountId }) =>
       rowsOf(sql`
+        select id, kommo_id, name, last_name, phone, kommo_deleted_at is not null as is_deleted
+        from public.contacts where account_id = ${accountId} and kommo_id is not null`),
+    one: async (statement) => {
+      const [row] = await owner.query(statement);
+      if (!row) throw new Error('there is no row');
+      return row;
+    },
+    tick: (seconds) => {
+      clock.advance(seconds * 1_000);
+      time.advance(seconds * 1_000);
+    },
+    titles: async ({ connection }) =>
+      Object.fromEntries([...(await leads(connection))].map(([id, row]) => [id, row['title']])),
+    truth: ({ kommo, pipelineId }) =>
+      Object.fromEntries(
+        [...kommo.leads.all()]
+          .filter((row) => row.pipelineId === pipelineId && !row.isDeleted)
+          .map((row) => [row.id, row.name]),
+      ),
+    asked: ({ kommo }, endpoint) =>
+      world.fake.requests.list({ subdomain: kommo.subdomain, endpoint }).length,
+  };
+}
+
+const selectLeads = (accountId: number): Sql => sql`
         select lead.id, lead.kommo_id, lead.title, lead.value, lead.status, stage.kommo_id as status_id,
           lead.kommo_deleted_at is not null as is_deleted, lead.deleted_at is not null as is_trashed,
           lead.archived_at is not null as is_archived, contact.kommo_id as contact_kommo_id, lead.assigned_to,
@@ -141,15 +187,4 @@ export async function openWorkerWorld(options: FakeKommoOptions = {}): Promise<W
         from public.leads as lead
         join public.contacts as contact on contact.account_id = lead.account_id and contact.id = lead.contact_id
         join public.pipeline_stages as stage on stage.account_id = lead.account_id and stage.id = lead.stage_id
-        where lead.account_id = ${accountId} and lead.kommo_id is not null`),
-    contacts: ({ accountId }) =>
-      rowsOf(sql`
-        select id, kommo_id, name, last_name, phone, kommo_deleted_at is not null as is_deleted
-        from public.contacts where account_id = ${accountId} and kommo_id is not null`),
-    one: async (statement) => {
-      const [row] = await owner.query(statement);
-      if (!row) throw new Error('there is no row');
-      return row;
-    },
-  };
-}
+        where lead.account_id = ${accountId} and lead.kommo_id is not null`;

@@ -18,6 +18,8 @@ const RETRY_MAX_MS = 60_000;
 export class Health {
   readonly #session: Session;
   #failures = { inARow: 0, firstAtMs: 0, notFoundInARow: 0 };
+  /** Failures ever. */
+  #count = 0;
   /** By the clock, ms: when everything, or a pass, may be tried again. */
   #restsUntilMs = 0;
   readonly #passes = new Map<FailedPass, number>();
@@ -49,10 +51,16 @@ export class Health {
     return this.#refused !== undefined || this.#failures.notFoundInARow >= 3;
   }
 
+  /** An attempt begins: what `succeed` is to be told. */
+  begin(): number {
+    return this.#count;
+  }
+
   /** @throws LeaseLost; what else goes wrong with telling people is logged. */
   async fail(error: unknown, pass: FailedPass): Promise<void> {
     const { clock, log } = this.#session;
     const nowMs = clock.elapsed();
+    this.#count += 1;
     if (this.#failures.inARow === 0) this.#failures.firstAtMs = nowMs;
     this.#failures.inARow += 1;
     if (!(error instanceof KommoError)) {
@@ -98,8 +106,15 @@ export class Health {
     this.#passes.clear();
   }
 
-  /** `alarm`: what people should know of although all is well. @throws LeaseLost. */
-  async succeed(pass: FailedPass, alarm: string | undefined): Promise<void> {
+  /**
+   * `begun`: what `begin` gave; an attempt that was under way when another one failed says nothing about what that one has
+   * met. `alarm`: what people should know of although all is well. @throws LeaseLost.
+   */
+  async succeed(
+    pass: FailedPass,
+    { begun, alarm }: { begun: number; alarm: string | undefined },
+  ): Promise<void> {
+    if (begun !== this.#count) return;
     this.#failures = { inARow: 0, firstAtMs: 0, notFoundInARow: 0 };
     this.#trouble = undefined;
     this.#passes.delete(pass);

@@ -270,10 +270,11 @@ export class Runner implements Running {
   /** True: it was done. @throws LeaseLost, the signal's reason; what else goes wrong is the health's. */
   async #attempt(health: Health, pass: FailedPass, work: () => Promise<void>): Promise<boolean> {
     const { metrics } = this.#means;
+    const begun = health.begin();
     try {
       await work();
       metrics.kommoPasses.inc({ pass, outcome: 'done' });
-      await health.succeed(pass, this.#background?.alarm);
+      await health.succeed(pass, { begun, alarm: this.#background?.alarm });
       return true;
     } catch (error) {
       if (this.#stopping.signal.aborted || error instanceof LeaseLost) throw error;

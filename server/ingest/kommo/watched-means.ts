@@ -59,5 +59,5 @@ export function watchMeans(
 export function endpointOf(url: string): string {
   const { pathname } = new URL(url);
   const [, path = pathname.split('/').slice(-2).join('/')] = pathname.split('/api/v4/');
-  return path.replaceAll(/\d+/g, ':id');
+  return path.replaceAll(/\/\d+(?=\/|$)/g, '/:id');
 }
