@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sql } from '../../platform/sql.ts';
 import { applyKommoContacts } from '../../server/commands/apply-kommo-contacts.ts';
-import { contactDocument, openApplyWorld, T, type ApplyWorld } from './kommo-apply-world.ts';
+import { contactDocument, T } from './kommo-apply-documents.ts';
+import { openApplyWorld, type ApplyWorld } from './kommo-apply-world.ts';
 
 let world: ApplyWorld;
 

@@ -5,13 +5,8 @@ import { applyKommoLeads } from '../../server/commands/apply-kommo-leads.ts';
 import { applyKommoPipelines } from '../../server/commands/apply-kommo-pipelines.ts';
 import { listKnownKommoIds } from '../../server/commands/known-kommo.ts';
 import { tombstoneKommo } from '../../server/commands/tombstone-kommo.ts';
-import {
-  leadDocument,
-  openApplyWorld,
-  pipelineDocument,
-  T,
-  type ApplyWorld,
-} from './kommo-apply-world.ts';
+import { leadDocument, pipelineDocument, T } from './kommo-apply-documents.ts';
+import { openApplyWorld, type ApplyWorld } from './kommo-apply-world.ts';
 
 let world: ApplyWorld;
 let pipeline: number;

@@ -4,8 +4,8 @@ import { applyKommoContacts } from '../../server/commands/apply-kommo-contacts.t
 import { mergeContacts } from '../../server/commands/merge-contacts.ts';
 import { receiveMessage } from '../../server/commands/receive-message.ts';
 import { resolveContact } from '../../server/commands/resolve-contact.ts';
-import { tombstoneKommo } from '../../server/commands/tombstone-kommo.ts';
-import { contactDocument, openApplyWorld, T, type ApplyWorld } from './kommo-apply-world.ts';
+import { contactDocument, T } from './kommo-apply-documents.ts';
+import { openApplyWorld, type ApplyWorld } from './kommo-apply-world.ts';
 
 let world: ApplyWorld;
 
@@ -155,48 +155,6 @@ describe('two Kommo contacts of one phone', () => {
   });
 });
 
-describe('Kommo contacts that people have merged', () => {
-  it('are as the own one says, until that is gone', async () => {
-    const [own, other] = [world.next(), world.next()];
-    const [one, two] = [world.newNumber().phone, world.newNumber().phone];
-    await world.contacts(
-      { id: own, name: 'Own', phones: [`+${one}`] },
-      { id: other, name: 'Other', phones: [`+${two}`] },
-    );
-    const [kept, lost] = [await idOf(own), await idOf(other)];
-    await world.db.transaction((tx) =>
-      mergeContacts(tx, {
-        accountId: world.accountId,
-        id: kept,
-        contactIds: [lost],
-        sees: () => true,
-      }),
-    );
-    const third = world.newNumber();
-    const phones = [`+${two}`, `+${third.phone}`];
-    await world.contacts({ id: other, at: T + 1, name: 'Other 2', phones });
-    expect(await idOf(other)).toBe(kept);
-    expect(await world.contact(other)).toMatchObject({ name: 'Own', kommo_id: String(own) });
-    expect((await world.receive({ jid: third.jid })).contactId).toBe(kept);
-
-    const bury = (id: number) =>
-      world.run((tx) =>
-        tombstoneKommo(tx, world.scope, { entity: 'contact', ids: [id], at: T + 2 }),
-      );
-    expect(await bury(own)).toBe(1);
-    await world.contacts({ id: other, at: T + 3, name: 'Other 3', phones });
-    expect(await world.contact(other)).toMatchObject({
-      id: String(kept),
-      name: 'Other 3',
-      kommo_id: String(other),
-      kommo_deleted_at: null,
-    });
-    await world.contacts({ id: own, at: T + 4, name: 'Own again' });
-    expect(await world.contact(other)).toMatchObject({ name: 'Other 3' });
-    expect(await bury(own)).toBe(0);
-  });
-});
-
 describe('a page and a message of the same person at once', () => {
   it('make one contact when the message was first', async () => {
     const id = world.next();
@@ -265,92 +223,5 @@ describe('a page and a message of the same person at once', () => {
     });
     await page;
     expect(await idOf(id)).toBe(kept);
-  });
-});
-
-describe('a contact that was deleted in Kommo', () => {
-  it('is marked, and comes back with a look that is not older', async () => {
-    const id = world.next();
-    const given = { id, name: 'Rosa', phones: [`+${world.newNumber().phone}`] };
-    const bury = (at: number | undefined) =>
-      world.run((tx) => tombstoneKommo(tx, world.scope, { entity: 'contact', ids: [id], at }));
-    await world.contacts({ ...given, at: T + 5 });
-    const contactId = await idOf(id);
-    expect(await bury(T + 4)).toBe(0);
-    const written = await world.logged(async () => {
-      expect(await bury(T + 6)).toBe(1);
-      expect(await bury(T + 6)).toBe(0);
-      expect(await bury(T + 9)).toBe(0);
-      expect(await world.contacts({ ...given, at: T + 5, name: 'Late' })).toMatchObject({
-        changed: 0,
-      });
-    });
-    expect(written).toEqual(['contacts: UPDATE']);
-    expect(await world.contact(id)).toMatchObject({ id: String(contactId), name: 'Rosa' });
-    expect((await world.contact(id))['kommo_deleted_at']).not.toBeNull();
-    expect(await world.contacts({ ...given, at: T + 7 })).toMatchObject({ changed: 1 });
-    expect(await world.contact(id)).toMatchObject({ kommo_deleted_at: null });
-
-    // Only not to be found: then any look at it is news.
-    expect(await bury(undefined)).toBe(1);
-    expect(await world.contacts({ ...given, at: T + 7 })).toMatchObject({ changed: 1 });
-    expect(await world.contact(id)).toMatchObject({ kommo_deleted_at: null });
-    expect(await world.contacts({ ...given, at: T + 8, isDeleted: true })).toMatchObject({
-      changed: 1,
-    });
-    expect((await world.contact(id))['kommo_deleted_at']).not.toBeNull();
-    const strange = world.next();
-    expect(await world.contacts({ id: strange, isDeleted: true })).toMatchObject({ changed: 0 });
-    expect(await world.all(sql`select from public.contacts where kommo_id = ${strange}`)).toEqual(
-      [],
-    );
-  });
-});
-
-describe('two connections of one account that know one contact', () => {
-  it('leave it to the first, until that is no longer read', async () => {
-    const id = world.next();
-    const second = await world.newConnection();
-    const look = (name: string, at: number) =>
-      world.run((tx) => applyKommoContacts(tx, second, [contactDocument({ id, name, at })]));
-    await world.contacts({ id, name: 'First', fields: { Edad: '34' } });
-    expect(await look('Second', T + 1)).toEqual({ changed: 0, unchanged: 1 });
-    expect(
-      await world.run((tx) =>
-        tombstoneKommo(tx, second, { entity: 'contact', ids: [id], at: T + 9 }),
-      ),
-    ).toBe(0);
-    expect(await world.contact(id)).toMatchObject({ name: 'First' });
-    const { connectionId } = world.scope;
-    const setStatus = (status: string) =>
-      world.db.query(sql`
-        update public.kommo_connections set status = ${status} where id = ${connectionId}`);
-    await setStatus('disconnected');
-    try {
-      expect(await look('Second', T + 2)).toEqual({ changed: 1, unchanged: 0 });
-      expect(await world.contact(id)).toMatchObject({ name: 'Second', custom_fields: '{}' });
-    } finally {
-      await setStatus('connected');
-    }
-    expect(await world.contacts({ id, at: T + 3, name: 'First again' })).toMatchObject({
-      changed: 0,
-    });
-  });
-
-  it('and both come to know it at once: one of them has it', async () => {
-    const id = world.next();
-    const second = await world.newConnection();
-    const other = world.next();
-    const look = (name: string) =>
-      world.run((tx) => applyKommoContacts(tx, second, [contactDocument({ id, name })]));
-    let late: ReturnType<typeof look> | undefined;
-    await world.run(async (tx) => {
-      const page = [contactDocument({ id, name: 'First' }), contactDocument({ id: other })];
-      await applyKommoContacts(tx, world.scope, page);
-      late = look('Second');
-      await world.untilOneWaits();
-    });
-    expect(await late).toEqual({ changed: 0, unchanged: 1 });
-    expect(await world.contact(id)).toMatchObject({ name: 'First' });
   });
 });
