@@ -17,7 +17,7 @@ beforeAll(async () => {
 afterAll(() => world.close());
 
 const newLead = (more: Partial<LeadGiven> = {}) =>
-  world.newLead({ pipeline, status: statuses[1], ...more });
+  world.newKommoLead({ pipeline, status: statuses[1], ...more });
 const seconds = (text: string | null | undefined): number => new Date(text ?? '').getTime() / 1000;
 const fieldsOf = async (id: number): Promise<unknown> =>
   JSON.parse((await world.lead(id))['custom_fields'] ?? '');

@@ -25,7 +25,7 @@ export type ApplyWorld = CommandWorld & {
   followed(scope?: KommoScope): Promise<{ pipeline: number; statuses: [number, number, number] }>;
   follow(pipeline: number, isFollowed?: boolean): Promise<void>;
   /** A lead of a Kommo contact of its own, which is there. */
-  newLead(given: Omit<LeadGiven, 'id' | 'contacts'>): Promise<LeadGiven & { contact: number }>;
+  newKommoLead(given: Omit<LeadGiven, 'id' | 'contacts'>): Promise<LeadGiven & { contact: number }>;
   contact(kommoId: number): Promise<TextRow>;
   lead(kommoId: number): Promise<TextRow>;
   identities(contactId: number): Promise<string[]>;
@@ -62,7 +62,7 @@ export async function openApplyWorld(): Promise<ApplyWorld> {
     newConnection,
     contacts,
     leads,
-    newLead: async (given) => {
+    newKommoLead: async (given) => {
       const [id, contact] = [next(), next()];
       await contacts({ id: contact });
       await leads({ ...given, id, contacts: [contact] });
