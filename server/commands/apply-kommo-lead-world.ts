@@ -21,6 +21,7 @@ export async function readLeadWorld(
   const { accountId, connectionId } = scope;
   const tagIds = leads.flatMap(({ _embedded }) => _embedded?.tags?.map(({ id }) => id) ?? []);
   const userIds = leads.flatMap(({ responsible_user_id }) => responsible_user_id ?? []);
+  const pipelineIds = [...new Set(leads.map(({ pipeline_id }) => pipeline_id))];
   const [row] = await tx.query(sql`
     select connection.currency,
       (
@@ -30,6 +31,7 @@ export async function readLeadWorld(
         join public.pipeline_stages as stage
           on stage.account_id = followed.account_id and stage.pipeline_id = followed.pipeline_id
         where followed.account_id = ${accountId} and followed.connection_id = ${connectionId} and followed.is_connected
+          and followed.kommo_id = any(${pipelineIds}::bigint[])
       ) as stages,
       (
         select json_agg(json_build_array(person.kommo_id, member.user_id))

@@ -25,7 +25,8 @@ export type MappedContact = {
 
 const NAME_MAX = 200;
 const EMAIL_MAX = 254;
-const PHONES_MAX = 20;
+/** Each is locked while its page is written: see lockIdentities. */
+const PHONES_MAX = 10;
 
 /**
  * `defaultCountry` is our account's. The first phone that is one is the contact's, the others lead to it too; the first

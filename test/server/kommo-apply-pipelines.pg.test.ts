@@ -152,6 +152,27 @@ describe('pipelines of Kommo', () => {
     expect((await named(own)).slice(0, 2)).toEqual([`0 active Status ${three}`, '1 active Ours']);
   });
 
+  it('lose the default stage of the account too, and another one takes its place', async () => {
+    const scope = await world.newConnection();
+    const [own, one, two] = [world.next(), world.next(), world.next()];
+    const before = pipelineDocument(own, 'Ventas', [{ id: one }, { id: two }]);
+    await apply(scope, before);
+    await follow(scope);
+    await apply(scope, before);
+    await world.db.query(sql`
+      update public.accounts
+      set default_stage_id = (select id from public.pipeline_stages where kommo_id = ${one})
+      where id = ${world.accountId}`);
+    await apply(scope, pipelineDocument(own, 'Ventas', [{ id: two }]));
+    expect(
+      await world.all(sql`
+        select stage.kommo_id
+        from public.accounts as account
+        join public.pipeline_stages as stage on stage.id = account.default_stage_id
+        where account.id = ${world.accountId}`),
+    ).toEqual([{ kommo_id: String(two) }]);
+  });
+
   it('that are gone or archived are no longer offered; what came of them stays', async () => {
     const scope = await world.newConnection();
     const [own, other] = [world.next(), world.next()];
