@@ -10,6 +10,8 @@ import {
 import { firstCursor, nextCursor, overlapFrom } from '../../server/ingest/kommo/keyset.ts';
 import { SeenRows } from '../../server/ingest/kommo/seen-rows.ts';
 
+const NOW = { sent: 1, received: 2 };
+
 type Version = { readonly updated_at: number; readonly v: number; readonly visibleAt: number };
 type Row = { readonly id: number; readonly updated_at: number; readonly v: number };
 
@@ -118,7 +120,7 @@ function createCopy(world: World) {
             writes += 1;
             copy.set(row.id, row.v);
           }
-          seen.note(fresh);
+          seen.note(fresh, NOW);
         },
       }),
     stale: () =>
@@ -290,11 +292,38 @@ test('the cursor follows what was seen, not beyond the time of the first page, a
 test('what was seen is known by its content, and the oldest is forgotten', () => {
   const seen = new SeenRows(2);
   const row = (id: number, v: number) => ({ id, updated_at: 7, v });
-  seen.note([row(1, 0), row(2, 0)]);
+  seen.note([row(1, 0), row(2, 0)], NOW);
   expect(seen.filterNew([row(1, 0), row(2, 1)])).toEqual([row(2, 1)]);
   // The links of a document say how it was asked for.
   const linked = { ...row(1, 0), _links: { self: '?page=2' } };
   expect(seen.filterNew([linked])).toEqual([]);
-  seen.note([row(1, 0), row(3, 0)]);
+  seen.note([row(1, 0), row(3, 0)], NOW);
   expect(seen.filterNew([row(1, 0), row(2, 0), row(3, 0)])).toEqual([row(2, 0)]);
+});
+
+describe('of two looks at a row', () => {
+  const row = (v: number, updated_at = 7) => ({ id: 1, updated_at, v });
+  const known = new SeenRows();
+  known.note([row(0)], { sent: 5, received: 8 });
+  const sift = (v: number, [sent, received]: [number, number], updated_at = 7) => {
+    const { current, doubtful } = known.sift([row(v, updated_at)], { sent, received });
+    return { isWritten: current.length > 0, isDoubtful: doubtful.length > 0 };
+  };
+
+  test('the one that was asked for later counts', () => {
+    expect(sift(1, [9, 10])).toEqual({ isWritten: true, isDoubtful: false });
+    expect(sift(1, [3, 4])).toEqual({ isWritten: false, isDoubtful: false });
+  });
+
+  test('that were under way at once nobody knows which is newer, if they differ', () => {
+    expect(sift(1, [4, 6])).toEqual({ isWritten: false, isDoubtful: true });
+    expect(sift(1, [4, 9])).toEqual({ isWritten: false, isDoubtful: true });
+    expect(sift(1, [6, 7])).toEqual({ isWritten: true, isDoubtful: true });
+    expect(sift(0, [4, 9])).toEqual({ isWritten: false, isDoubtful: false });
+  });
+
+  test('the moment of the row decides where it can', () => {
+    expect(sift(1, [3, 4], 8)).toEqual({ isWritten: true, isDoubtful: false });
+    expect(sift(1, [9, 10], 6)).toEqual({ isWritten: false, isDoubtful: false });
+  });
 });

@@ -1,12 +1,16 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { sql } from '../../platform/sql.ts';
-import { acceptKommoHints } from '../../server/commands/kommo-webhook.ts';
-import { passEvents } from '../../server/ingest/kommo/pass-events.ts';
-import { passHints } from '../../server/ingest/kommo/pass-hints.ts';
-import { passContacts, passDeleted, passLeads } from '../../server/ingest/kommo/pass-updated.ts';
+import { passEvents, type EventsKnown } from '../../server/ingest/kommo/pass-events.ts';
+import { passDeleted, passLeads } from '../../server/ingest/kommo/pass-updated.ts';
 import type { Session } from '../../server/ingest/kommo/session.ts';
 import { stepSweep, SWEEP_BEGIN } from '../../server/ingest/kommo/sweep.ts';
-import { openWorkerWorld, type Account, type WorkerWorld } from './kommo-worker-world.ts';
+import {
+  knownAccount,
+  openWorkerWorld,
+  type Account,
+  type Known,
+  type WorkerWorld,
+} from './kommo-worker-world.ts';
 import { watchWal } from './wal-changes.ts';
 
 let world: WorkerWorld;
@@ -17,34 +21,7 @@ beforeAll(async () => {
 
 const tick = (seconds: number): void => world.tick(seconds);
 
-type Known = Account & {
-  readonly session: Session;
-  readonly ids: number[];
-  readonly people: number[];
-};
-
-/** An account whose leads, each with a contact, are known here. */
-async function known(count: number): Promise<Known> {
-  const account = await world.account();
-  const { kommo, connection } = account;
-  const session = await world.session(connection);
-  const people = Array.from({ length: count }, (_, index) =>
-    kommo.contacts.create({ name: `Person ${index}` }),
-  );
-  const leads = people.map(({ id }, index) =>
-    kommo.leads.create({ name: `Lead ${index}`, contactIds: [id] }),
-  );
-  tick(5);
-  await passContacts(session);
-  await passLeads(session);
-  tick(5);
-  return {
-    ...account,
-    session,
-    ids: leads.map(({ id }) => id),
-    people: people.map(({ id }) => id),
-  };
-}
+const known = (count: number): Promise<Known> => knownAccount(world, count);
 
 const deletedLeads = async ({ connection }: Account): Promise<number[]> =>
   [...(await world.leads(connection))]
@@ -57,7 +34,7 @@ const deletedContacts = async ({ connection }: Account): Promise<number[]> =>
     .filter(([, row]) => row['is_deleted'] === 't')
     .map(([id]) => id);
 
-const events = () => ({ ids: new Set<string>() });
+const events = (): EventsKnown => new Map();
 
 /** The whole round; gives what it said to people, if anything. */
 async function sweep(session: Session): Promise<string | undefined> {
@@ -126,11 +103,32 @@ describe('events', () => {
     await passEvents(session, seen);
     expect(await deletedLeads(account)).toEqual([ids[1]]);
     const before = world.asked(account);
-    tick(15);
     const wal = await watchWal(world.owner);
+    tick(15);
+    // Once more: the lists may have been late.
     await passEvents(session, seen);
-    expect(world.asked(account) - before).toBe(1);
+    expect(world.asked(account) - before).toBe(2);
+    tick(15);
+    await passEvents(session, seen);
+    expect(world.asked(account) - before).toBe(3);
     expect(await wal.take()).toEqual({});
+  });
+
+  test('of a row that the lists show as it was before are dealt with once more', async () => {
+    const account = await known(2);
+    const { kommo, session, ids } = account;
+    kommo.set({ doTagsRaiseUpdatedAt: false, listDelayMs: [3_000, 3_000] });
+    tick(600);
+    await passLeads(session);
+    const seen = events();
+    kommo.leads.tag(ids[0]!, ['Late']);
+    tick(1);
+    await passEvents(session, seen);
+    const tags = async () => (await world.leads(account.connection)).get(ids[0]!)?.['tags'];
+    expect(await tags()).toBeNull();
+    tick(15);
+    await passEvents(session, seen);
+    expect(await tags()).toBe('Late');
   });
 
   test('of one page too few are read to the end', async () => {
@@ -210,71 +208,5 @@ describe('the sweep', () => {
     world.fake.faults.remove(fault.id);
     while (step.outcome !== 'round') step = await stepSweep(session, step.position);
     expect(await deletedLeads(account)).toEqual([ids[2]]);
-  });
-});
-
-describe('a hint', () => {
-  const hint = ({ connection }: Account, entity: 'lead' | 'contact', kommoIds: readonly number[]) =>
-    world.owner.transaction((tx) =>
-      acceptKommoHints(
-        tx,
-        { connectionId: connection.id, accountId: connection.accountId },
-        kommoIds.map((kommoId) => ({ entity, kommoId })),
-      ),
-    );
-  const waiting = async ({ connection }: Account): Promise<number> =>
-    Number(
-      (
-        await world.one(
-          sql`select count(*) as count from private.kommo_hints where connection_id = ${connection.id}`,
-        )
-      )['count'],
-    );
-
-  test('is fetched, written and gone by one transaction; what is gone over there is marked', async () => {
-    const account = await known(4);
-    const { kommo, session, ids, people } = account;
-    kommo.leads.update(ids[0]!, { name: 'Hinted' });
-    const fresh = kommo.leads.create({ name: 'Fresh', contactIds: [people[0]!] });
-    kommo.contacts.update(people[1]!, { name: 'Renamed' });
-    kommo.leads.delete(ids[3]!);
-    await hint(account, 'lead', [ids[0]!, fresh.id, ids[3]!, 999_999]);
-    await hint(account, 'contact', [people[1]!]);
-    expect(await passHints(session)).toBe(true);
-    const leads = await world.leads(account.connection);
-    expect(leads.get(ids[0]!)?.['title']).toBe('Hinted');
-    expect(leads.get(fresh.id)?.['title']).toBe('Fresh');
-    expect((await world.contacts(account.connection)).get(people[1]!)?.['name']).toBe('Renamed');
-    expect(await deletedLeads(account)).toEqual([ids[3]]);
-    expect(await waiting(account)).toBe(0);
-    // The pass that follows knows them already.
-    const wal = await watchWal(world.owner);
-    tick(5);
-    await passContacts(session);
-    await passLeads(session);
-    expect(await wal.take()).toEqual({});
-    expect(await passHints(session)).toBe(false);
-  });
-
-  test('that cannot be fetched still waits', async () => {
-    const account = await known(2);
-    const { kommo, session, ids } = account;
-    kommo.leads.update(ids[0]!, { name: 'Hinted' });
-    await hint(account, 'lead', ids);
-    const does = { kind: 'status', status: 402 } as const;
-    world.fake.faults.add({ endpoint: 'leads', subdomain: kommo.subdomain, does, times: 1 });
-    await expect(passHints(session)).rejects.toThrow('plan');
-    expect(await waiting(account)).toBe(2);
-    await passHints(session);
-    expect((await world.leads(account.connection)).get(ids[0]!)?.['title']).toBe('Hinted');
-  });
-
-  test('of many at once does not make deletions of rows that are hidden', async () => {
-    const account = await known(60);
-    account.kommo.set({ hiddenShare: 0.3 });
-    await hint(account, 'lead', account.ids);
-    await passHints(account.session);
-    expect(await deletedLeads(account)).toEqual([]);
-    expect(await waiting(account)).toBe(0);
   });
 });

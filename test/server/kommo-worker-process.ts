@@ -12,7 +12,7 @@ import type { WorkerWorld } from './kommo-worker-world.ts';
 const SPEED = 10;
 
 /** Time goes on by itself, faster. Nothing of it reaches the database or the fake. */
-export const fastClock: Clock = {
+const fastClock: Clock = {
   now: Date.now,
   elapsed: () => performance.now() * SPEED,
   sleep: async (ms, signal) => {

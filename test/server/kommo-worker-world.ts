@@ -13,6 +13,7 @@ import type { Clock } from '../../server/ingest/clock.ts';
 import { openLists } from '../../server/ingest/kommo/lists.ts';
 import { openSession } from '../../server/ingest/kommo/open-session.ts';
 import { passReference } from '../../server/ingest/kommo/pass-reference.ts';
+import { passContacts, passLeads } from '../../server/ingest/kommo/pass-updated.ts';
 import type { Session } from '../../server/ingest/kommo/session.ts';
 import {
   openKommoTestWorld,
@@ -188,3 +189,32 @@ const selectLeads = (accountId: number): Sql => sql`
         join public.contacts as contact on contact.account_id = lead.account_id and contact.id = lead.contact_id
         join public.pipeline_stages as stage on stage.account_id = lead.account_id and stage.id = lead.stage_id
         where lead.account_id = ${accountId} and lead.kommo_id is not null`;
+
+export type Known = Account & {
+  readonly session: Session;
+  readonly ids: number[];
+  readonly people: number[];
+};
+
+/** An account whose leads, each with a contact, are known here. */
+export async function knownAccount(world: WorkerWorld, count: number): Promise<Known> {
+  const account = await world.account();
+  const { kommo, connection } = account;
+  const session = await world.session(connection);
+  const people = Array.from({ length: count }, (_, index) =>
+    kommo.contacts.create({ name: `Person ${index}` }),
+  );
+  const leads = people.map(({ id }, index) =>
+    kommo.leads.create({ name: `Lead ${index}`, contactIds: [id] }),
+  );
+  world.tick(5);
+  await passContacts(session);
+  await passLeads(session);
+  world.tick(5);
+  return {
+    ...account,
+    session,
+    ids: leads.map(({ id }) => id),
+    people: people.map(({ id }) => id),
+  };
+}

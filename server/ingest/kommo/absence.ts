@@ -1,6 +1,6 @@
-import { LEAD_WITH, noteApplied } from './apply-page.ts';
-import { applyLooked, buryGone } from './fetch-ids.ts';
-import { write, type Session } from './session.ts';
+import { noteApplied } from './apply-page.ts';
+import { applyLook, askForIds, askForOne, buryGone } from './fetch-ids.ts';
+import { lookAt, write, type Session } from './session.ts';
 import type { Entity } from './sort-events.ts';
 import { isBelievable, isHopeless } from './sweep-limits.ts';
 
@@ -25,14 +25,11 @@ export async function lookForSome(
   absence: Absence,
   { entity, ids, doesApply }: { entity: Entity; ids: readonly number[]; doesApply: boolean },
 ): Promise<Absence> {
-  const { client } = session;
-  const filter = { ids };
-  const found = {
-    lead: entity === 'lead' ? (await client.leads({ with: LEAD_WITH, filter }, 'sweep')).rows : [],
-    contact: entity === 'contact' ? (await client.contacts({ filter }, 'sweep')).rows : [],
-  };
+  const { value: found, at } = await lookAt(session, () =>
+    askForIds(session, { entity, ids, lane: 'sweep' }),
+  );
   const shown = new Set(found[entity].map((row: { readonly id: number }) => row.id));
-  if (doesApply) await applyLooked(session, { entity, found, gone: [] }, { lane: 'sweep' });
+  if (doesApply) await applyLook(session, { entity, at, found, gone: [] }, { lane: 'sweep' });
   const missing = [...absence.missing, ...ids.filter((id) => !shown.has(id))];
   return { ...absence, looked: absence.looked + ids.length, missing };
 }
@@ -51,18 +48,15 @@ export async function confirmNext(
   entity: Entity,
   absence: Absence,
 ): Promise<Absence | undefined> {
-  const { client } = session;
   const [id, ...missing] = absence.missing;
   if (id !== undefined) {
-    if (entity === 'lead') {
-      const lead = await client.lead(id, 'sweep');
-      if (!lead) return { ...absence, missing, gone: [...absence.gone, id] };
-      await applyLooked(session, lookedOf(entity, { lead: [lead] }), { lane: 'sweep' });
-    } else {
-      const contact = await client.contact(id, 'sweep');
-      if (!contact) return { ...absence, missing, gone: [...absence.gone, id] };
-      await applyLooked(session, lookedOf(entity, { contact: [contact] }), { lane: 'sweep' });
-    }
+    const { value, at } = await lookAt(session, () =>
+      askForOne(session, { entity, id, lane: 'sweep' }),
+    );
+    const { lead, contact } = value;
+    if (!lead && !contact) return { ...absence, missing, gone: [...absence.gone, id] };
+    const found = { lead: lead ? [lead] : [], contact: contact ? [contact] : [] };
+    await applyLook(session, { entity, at, found, gone: [] }, { lane: 'sweep' });
     return { ...absence, missing };
   }
   if (absence.gone.length > 0) {
@@ -73,16 +67,10 @@ export async function confirmNext(
   return undefined;
 }
 
-type Found = Parameters<typeof applyLooked>[1]['found'];
-
-function lookedOf(entity: Entity, found: Partial<Found>): Parameters<typeof applyLooked>[1] {
-  return { entity, found: { lead: [], contact: [], ...found }, gone: [] };
-}
-
 const NAMES: Readonly<Record<Entity, string>> = { lead: 'leads', contact: 'contacts' };
 
 /** For people. */
-export function sayAbsence(entity: Entity): string {
+function sayAbsence(entity: Entity): string {
   return `Many ${NAMES[entity]} can no longer be seen in Kommo, more than were deleted. Were the rights of whoever connected it narrowed? Nothing was deleted here.`;
 }
 

@@ -7,8 +7,10 @@ import { missingKommoContacts } from '../../commands/known-kommo.ts';
 import { noteKommoChange } from '../../commands/set-kommo-status.ts';
 import type { KommoContact, KommoLead } from '../../kommo/documents.ts';
 import type { Lane } from '../../kommo/limiter.ts';
+import type { UpdatedRow } from './keyset.ts';
 import { knowReferences } from './pass-reference.ts';
-import { isOfRows, write, type Session } from './session.ts';
+import type { LookedAt } from './seen-rows.ts';
+import { isOfRows, lookAt, write, type Looked, type Session } from './session.ts';
 import type { Entity } from './sort-events.ts';
 
 /** What a lead must come with: its contacts and why it was lost. */
@@ -17,7 +19,9 @@ export const LEAD_WITH = ['contacts', 'loss_reason'] as const;
 /** People are told once a minute that something changed. */
 const TOLD_EVERY_MS = 60_000;
 
-type Means = {
+export type PageMeans = {
+  /** When the rows were looked at. */
+  readonly at: LookedAt;
   /** For what else has to be fetched. */
   readonly lane: Lane;
   /** In the transaction of the last rows: what they are the end of. `hasChanged`: something of this page was written. */
@@ -31,6 +35,8 @@ type Part<T> = {
   /** What must be known before, fetched outside of the transaction. */
   readonly prepare?: (rows: readonly T[]) => Promise<void>;
   readonly onWritten?: () => void;
+  /** What it needs was looked for a second time. */
+  readonly isAgain?: boolean;
 };
 
 const NOTHING: Applied = { changed: 0, unchanged: 0 };
@@ -39,7 +45,7 @@ const NOTHING: Applied = { changed: 0, unchanged: 0 };
 export function applyContacts(
   session: Session,
   rows: readonly KommoContact[],
-  means: Means,
+  means: PageMeans,
 ): Promise<Applied> {
   const apply: Part<KommoContact>['apply'] = (tx, part) =>
     applyKommoContacts(tx, session.scope, part);
@@ -54,30 +60,32 @@ export function applyContacts(
 export async function applyLeads(
   session: Session,
   rows: readonly KommoLead[],
-  means: Means,
+  means: PageMeans,
 ): Promise<Applied> {
   const { scope, client, database, signal, seen } = session;
   await knowReferences(session, rows, means.lane);
   let absent: number[] = [];
-  let fetched: readonly KommoContact[] = [];
+  let fetched: Looked<{ readonly rows: readonly KommoContact[] }> | undefined;
   const prepare = async (part: readonly KommoLead[]) => {
     const cancelled = {
       query: (text: Parameters<Queries['query']>[0]) => database.query(text, { signal }),
     };
     const missing = await missingKommoContacts(cancelled, scope, part);
     absent = [];
-    fetched = [];
+    fetched = undefined;
     if (missing.length === 0) return;
-    const page = await client.contacts({ filter: { ids: missing } }, means.lane);
-    fetched = page.rows;
-    const shown = new Set(fetched.map((contact) => contact.id));
+    const filter = { ids: missing };
+    fetched = await lookAt(session, () => client.contacts({ filter }, means.lane));
+    const shown = new Set(fetched.value.rows.map((contact) => contact.id));
     absent = missing.filter((id) => !shown.has(id));
   };
   const apply: Part<KommoLead>['apply'] = async (tx, part) => {
-    if (fetched.length > 0) await applyKommoContacts(tx, scope, fetched);
+    if (fetched) await applyKommoContacts(tx, scope, fetched.value.rows);
     return applyKommoLeads(tx, scope, part, { absentContacts: absent });
   };
-  const onWritten = (): void => seen.contact.note(fetched);
+  const onWritten = (): void => {
+    if (fetched) seen.contact.note(fetched.value.rows, fetched.at);
+  };
   return applyPart(session, { entity: 'lead', rows, apply, prepare, onWritten }, means);
 }
 
@@ -85,50 +93,65 @@ export async function applyLeads(
  * One transaction, or, when something about one of the rows is refused, two of half of them each: in the end that row is
  * alone, and left out. The others are not to wait for it.
  */
-async function applyPart<T extends { readonly id: number }>(
+async function applyPart<T extends UpdatedRow>(
   session: Session,
   part: Part<T>,
-  { lane, also }: Means,
+  means: PageMeans,
 ): Promise<Applied> {
   const { entity, rows, apply, prepare, onWritten } = part;
+  const { at, also } = means;
+  const seen = session.seen[entity];
   try {
     await prepare?.(rows);
     const applied = await write(session, async (tx) => {
-      const done = rows.length > 0 ? await apply(tx, rows) : NOTHING;
+      // Somebody may have looked at some of them again while this page waited for its turn.
+      const { current, doubtful } = seen.sift(rows, at);
+      for (const id of doubtful) session.doubts[entity].add(id);
+      const done = current.length > 0 ? await apply(tx, current) : NOTHING;
       if (done.changed > 0) await tell(session, tx);
       await also?.(tx, done.changed > 0);
-      return done;
+      return { done, current };
     });
-    session.seen[entity].note(rows);
+    seen.note(applied.current, at);
     onWritten?.();
-    noteApplied(session, entity, applied);
-    return applied;
+    noteApplied(session, entity, applied.done);
+    return applied.done;
   } catch (error) {
     if (!isOfRows(error) || rows.length === 0) throw error;
-    if (rows.length === 1) return leaveOut(session, part, { error, lane, also });
+    // A contact that was known when we looked may have been deleted since: it is fetched.
+    if (prepare && !part.isAgain) return applyPart(session, { ...part, isAgain: true }, means);
+    if (rows.length === 1) return leaveOut(session, part, { ...means, error });
     const middle = Math.ceil(rows.length / 2);
-    const first = await applyPart(session, { ...part, rows: rows.slice(0, middle) }, { lane });
+    const halves = [rows.slice(0, middle), rows.slice(middle)] as const;
+    const first = await applyPart(
+      session,
+      { ...part, rows: halves[0] },
+      { ...means, also: undefined },
+    );
     const rest = await applyPart(
       session,
-      { ...part, rows: rows.slice(middle) },
-      { lane, also: also && ((tx, hasChanged) => also(tx, hasChanged || first.changed > 0)) },
+      { ...part, rows: halves[1] },
+      {
+        ...means,
+        also: also && ((tx, hasChanged) => also(tx, hasChanged || first.changed > 0)),
+      },
     );
     return { changed: first.changed + rest.changed, unchanged: first.unchanged + rest.unchanged };
   }
 }
 
 /** The row is looked at again when it changes over there, and by the next reading of everything. */
-async function leaveOut<T extends { readonly id: number }>(
+async function leaveOut<T extends UpdatedRow>(
   session: Session,
   part: Part<T>,
-  { error, ...means }: Means & { error: unknown },
+  { error, ...means }: PageMeans & { error: unknown },
 ): Promise<Applied> {
   const { entity, rows } = part;
   // It is not this row that takes long.
   if (error instanceof ClarinError && ERRORS[error.code].retry) throw error;
   session.log.error({ error, entity, kommo_id: rows[0]?.id }, 'a row of Kommo is left out');
   session.metrics.kommoRows.inc({ entity, outcome: 'refused' });
-  session.seen[entity].note(rows);
+  session.seen[entity].note(rows, means.at);
   return applyPart(session, { ...part, rows: [] }, means);
 }
 

@@ -4,7 +4,8 @@ import { tombstoneKommo } from '../../commands/tombstone-kommo.ts';
 import type { KommoContact, KommoLead } from '../../kommo/documents.ts';
 import type { Lane } from '../../kommo/limiter.ts';
 import { applyContacts, applyLeads, LEAD_WITH, noteApplied } from './apply-page.ts';
-import { write, type Session } from './session.ts';
+import type { LookedAt } from './seen-rows.ts';
+import { lookAt, write, type Session } from './session.ts';
 import type { Entity } from './sort-events.ts';
 import { isBelievable } from './sweep-limits.ts';
 
@@ -13,8 +14,9 @@ const SINGLES_MAX = 20;
 
 type Found = { readonly lead: readonly KommoLead[]; readonly contact: readonly KommoContact[] };
 
-export type Looked = {
+export type Look = {
   readonly entity: Entity;
+  readonly at: LookedAt;
   readonly found: Found;
   /** Known to us, in no list, and not by themselves either. */
   readonly gone: readonly number[];
@@ -27,38 +29,57 @@ export type Looked = {
 export async function lookForIds(
   session: Session,
   { entity, ids, lane }: { entity: Entity; ids: readonly number[]; lane: Lane },
-): Promise<Looked> {
-  const { client, database, scope } = session;
+): Promise<Look> {
   const found: { lead: KommoLead[]; contact: KommoContact[] } = { lead: [], contact: [] };
-  if (ids.length === 0) return { entity, found, gone: [] };
+  const gone: number[] = [];
+  const { at } = await lookAt(session, async () => {
+    if (ids.length === 0) return;
+    const listed = await askForIds(session, { entity, ids, lane });
+    found.lead.push(...listed.lead);
+    found.contact.push(...listed.contact);
+    const shown = new Set(found[entity].map((row) => row.id));
+    const absent = ids.filter((id) => !shown.has(id));
+    const known = await filterKnownKommoIds(session.database, session.scope, entity, absent);
+    for (const id of known.slice(0, SINGLES_MAX)) {
+      const { lead, contact } = await askForOne(session, { entity, id, lane });
+      if (lead) found.lead.push(lead);
+      else if (contact) found.contact.push(contact);
+      else gone.push(id);
+    }
+  });
+  // Not deletions, when they are many: somebody's rights were narrowed. The sweep says so.
+  return { entity, at, found, gone: isBelievable(gone.length, ids.length) ? gone : [] };
+}
+
+/** What the list shows of these ids. @throws KommoError, ClarinError. */
+export async function askForIds(
+  { client }: Session,
+  { entity, ids, lane }: { entity: Entity; ids: readonly number[]; lane: Lane },
+): Promise<Found> {
   const filter = { ids };
   if (entity === 'lead') {
     const { rows } = await client.leads({ with: LEAD_WITH, filter }, lane);
-    found.lead.push(...rows);
-  } else found.contact.push(...(await client.contacts({ filter }, lane)).rows);
-  const shown = new Set(found[entity].map((row) => row.id));
-  const absent = ids.filter((id) => !shown.has(id));
-  const gone: number[] = [];
-  const known = await filterKnownKommoIds(database, scope, entity, absent);
-  for (const id of known.slice(0, SINGLES_MAX)) {
-    if (entity === 'lead') {
-      const row = await client.lead(id, lane);
-      if (row) found.lead.push(row);
-      else gone.push(id);
-    } else {
-      const row = await client.contact(id, lane);
-      if (row) found.contact.push(row);
-      else gone.push(id);
-    }
+    return { lead: rows, contact: [] };
   }
-  // Not deletions, when they are many: somebody's rights were narrowed. The sweep says so.
-  return { entity, found, gone: isBelievable(gone.length, ids.length) ? gone : [] };
+  return { lead: [], contact: (await client.contacts({ filter }, lane)).rows };
 }
 
-/** Writes what was found; what is gone is marked with it. Gives how many rows were written. @throws as applyLeads. */
-export async function applyLooked(
+/** The row itself; neither: it is not there. @throws KommoError, ClarinError. */
+export async function askForOne(
+  { client }: Session,
+  { entity, id, lane }: { entity: Entity; id: number; lane: Lane },
+): Promise<{ lead?: KommoLead | undefined; contact?: KommoContact | undefined }> {
+  if (entity === 'lead') return { lead: await client.lead(id, lane) };
+  return { contact: await client.contact(id, lane) };
+}
+
+/**
+ * Writes what was found and is not known to look so; what is gone is marked with it. Gives how many rows were written.
+ * @throws as applyLeads.
+ */
+export async function applyLook(
   session: Session,
-  { entity, found, gone }: Looked,
+  { entity, at, found, gone }: Look,
   { lane, also }: { lane: Lane; also?: (tx: Queries) => Promise<void> },
 ): Promise<number> {
   let buried = 0;
@@ -66,11 +87,12 @@ export async function applyLooked(
     buried = await buryGone(session, tx, entity, gone);
     await also?.(tx);
   };
+  const means = { at, lane, also: end };
+  const leads = session.seen.lead.filterNew(found.lead);
+  const contacts = session.seen.contact.filterNew(found.contact);
   let applied = { changed: 0 };
-  if (entity === 'lead' && found.lead.length > 0)
-    applied = await applyLeads(session, found.lead, { lane, also: end });
-  else if (entity === 'contact' && found.contact.length > 0)
-    applied = await applyContacts(session, found.contact, { lane, also: end });
+  if (leads.length > 0) applied = await applyLeads(session, leads, means);
+  else if (contacts.length > 0) applied = await applyContacts(session, contacts, means);
   else if (gone.length > 0 || also) await write(session, end);
   if (buried > 0) noteApplied(session, entity, { changed: buried, unchanged: 0 });
   return applied.changed + buried;

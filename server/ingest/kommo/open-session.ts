@@ -66,6 +66,8 @@ export async function openSession(
     references: createReferences(),
     changedAtMs: undefined,
     toldAtMs: -Infinity,
+    looks: 0,
+    doubts: { lead: new Set(), contact: new Set() },
   };
   // Who has no cursors has never been read: everything is read anyway.
   return { session, hasGap: cursors.size > 0 && silentMs > GAP_MS };

@@ -1,42 +1,51 @@
 import { tombstoneKommo } from '../../commands/tombstone-kommo.ts';
 import type { KommoEvent } from '../../kommo/documents.ts';
 import { noteApplied } from './apply-page.ts';
-import { applyLooked, lookForIds } from './fetch-ids.ts';
+import { applyLook, lookForIds } from './fetch-ids.ts';
 import { nextCursor } from './keyset.ts';
 import { saveAlone } from './lists.ts';
 import { write, type ListState, type Session } from './session.ts';
-import { EVENT_TYPES, sortEvents, type SortedEvents } from './sort-events.ts';
+import { EVENT_TYPES, isDeletion, sortEvents, type SortedEvents } from './sort-events.ts';
 
 /** Seconds that a pass goes back: events may be late, and come in no order. */
 const OVERLAP_SECONDS = 60;
 /** Pages of one pass, 10,000 events at the least. What is beyond is found by the reading of everything. */
 const PAGES_MAX = 100;
 
-/** Ids of events that were dealt with, the newest last. */
+/** Ids of events that are remembered, the newest last. */
 const KNOWN_MAX = 20_000;
+/** So long lists may show a row as it was before its event. */
+const LATE_MS = 5_000;
 
-export type EventsKnown = { readonly ids: Set<string> };
+/** When each event was first seen, by the clock; undefined: it was dealt with. */
+export type EventsKnown = Map<string, number | undefined>;
 
 /**
- * Deletions, and what an edit's moment may not tell of: tags, links, merges. Gives false when there were more events than
- * a pass reads. @throws KommoError, ClarinError, LeaseLost: the next pass does it again.
+ * Deletions, and what an edit's moment may not tell of: tags, links, merges. What is told of is looked at in the pass that
+ * sees it, and once more in the next one: lists may be late. Gives false when there were more events than a pass reads.
+ * @throws KommoError, ClarinError, LeaseLost: the next pass does it again.
  */
 export async function passEvents(session: Session, known: EventsKnown): Promise<boolean> {
   const state = session.lists.get('events');
   if (!state) throw new Error('the list of events is not open');
+  const nowMs = session.clock.elapsed();
   const { events, serverSeconds, isWhole } = await readEvents(session, state);
-  const fresh = events.filter((event) => !known.ids.has(event.id));
+  const fresh = events.filter(({ id }) => !known.has(id) || known.get(id) !== undefined);
+  const hasChanged = await dealWith(session, sortEvents(fresh));
   const newest = events.map((event) => event.created_at);
   const cursor = nextCursor(state.reading.cursor, {
     maxSeen: newest.length > 0 ? Math.max(...newest) : undefined,
     serverSeconds,
   });
-  const hasChanged = await dealWith(session, sortEvents(fresh));
   await saveAlone(session, { name: 'events', state, cursor, hasChanged });
-  for (const event of fresh) known.ids.add(event.id);
-  for (const id of known.ids) {
-    if (known.ids.size <= KNOWN_MAX) break;
-    known.ids.delete(id);
+  for (const { id, type } of fresh) {
+    const seenAtMs = known.get(id) ?? nowMs;
+    const isDone = isDeletion(type) || nowMs - seenAtMs >= LATE_MS;
+    known.set(id, isDone ? undefined : seenAtMs);
+  }
+  for (const id of known.keys()) {
+    if (known.size <= KNOWN_MAX) break;
+    known.delete(id);
   }
   state.reading = { ...state.reading, cursor, number: state.reading.number + 1 };
   return isWhole;
@@ -62,8 +71,8 @@ async function readEvents(
 async function dealWith(session: Session, { deleted, changed }: SortedEvents): Promise<boolean> {
   let written = 0;
   for (const entity of ['contact', 'lead'] as const) {
-    const looked = await lookForIds(session, { entity, ids: [...changed[entity]], lane: 'poll' });
-    written += await applyLooked(session, looked, { lane: 'poll' });
+    const look = await lookForIds(session, { entity, ids: [...changed[entity]], lane: 'poll' });
+    written += await applyLook(session, look, { lane: 'poll' });
     if (deleted[entity].size === 0) continue;
     const buried = await write(session, async (tx) => {
       let count = 0;

@@ -1,5 +1,5 @@
 import { deleteKommoHints, readKommoHints } from '../../commands/kommo-hints.ts';
-import { applyLooked, lookForIds } from './fetch-ids.ts';
+import { applyLook, lookForIds } from './fetch-ids.ts';
 import type { Session } from './session.ts';
 
 /** Rounds of one pass: a hundred of each. Who sends more than that waits for the next pass. */
@@ -18,12 +18,23 @@ export async function passHints(session: Session): Promise<boolean> {
     for (const entity of ['contact', 'lead'] as const) {
       const ids = hints[entity];
       if (ids.length === 0) continue;
-      const looked = await lookForIds(session, { entity, ids, lane: 'hint' });
-      await applyLooked(session, looked, {
+      const look = await lookForIds(session, { entity, ids, lane: 'hint' });
+      await applyLook(session, look, {
         lane: 'hint',
         also: (tx) => deleteKommoHints(tx, scope, entity, ids),
       });
     }
   }
   return true;
+}
+
+/** Looks once more at rows of which two looks were under way at once, and differed. @throws as passHints. */
+export async function settleDoubts(session: Session): Promise<void> {
+  for (const entity of ['contact', 'lead'] as const) {
+    const ids = [...session.doubts[entity]];
+    if (ids.length === 0) continue;
+    const look = await lookForIds(session, { entity, ids, lane: 'poll' });
+    await applyLook(session, look, { lane: 'poll' });
+    for (const id of ids) session.doubts[entity].delete(id);
+  }
 }

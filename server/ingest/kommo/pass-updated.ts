@@ -7,8 +7,8 @@ import { applyContacts, applyLeads, LEAD_WITH, noteApplied } from './apply-page.
 import { noteSaved, saveAlone, saveReached, type Reached } from './lists.ts';
 import type { UpdatedRow } from './keyset.ts';
 import { readUpdated, type WantedPage } from './read-updated.ts';
-import type { SeenRows } from './seen-rows.ts';
-import { write, type ListName, type Session } from './session.ts';
+import type { LookedAt, SeenRows } from './seen-rows.ts';
+import { lookAt, write, type ListName, type Session } from './session.ts';
 
 type Also = (tx: Queries, hasChanged: boolean) => Promise<void>;
 
@@ -16,7 +16,7 @@ type Source<T> = {
   readonly name: ListName;
   readonly seen: SeenRows;
   readonly fetch: (query: ListQuery) => Promise<KommoPage<T>>;
-  readonly apply: (rows: T[], also: Also | undefined) => Promise<{ changed: number }>;
+  readonly apply: (rows: T[], also: Also, at: LookedAt) => Promise<{ changed: number }>;
 };
 
 /** What changed of contacts since the last pass. @throws KommoError, ClarinError, LeaseLost: the next pass does it again. */
@@ -25,7 +25,7 @@ export function passContacts(session: Session): Promise<void> {
     name: 'contacts',
     seen: session.seen.contact,
     fetch: (query) => session.client.contacts(query, 'poll'),
-    apply: (rows, also) => applyContacts(session, rows, { lane: 'poll', also }),
+    apply: (rows, also, at) => applyContacts(session, rows, { lane: 'poll', also, at }),
   });
 }
 
@@ -35,7 +35,7 @@ export function passLeads(session: Session): Promise<void> {
     name: 'leads',
     seen: session.seen.lead,
     fetch: (query) => session.client.leads({ ...query, with: LEAD_WITH }, 'poll'),
-    apply: (rows, also) => applyLeads(session, rows, { lane: 'poll', also }),
+    apply: (rows, also, at) => applyLeads(session, rows, { lane: 'poll', also, at }),
   });
 }
 
@@ -45,7 +45,7 @@ export function passDeleted(session: Session): Promise<void> {
     name: 'deleted',
     seen: session.seen.deleted,
     fetch: (query) => session.client.deletedLeads(query, 'poll'),
-    apply: (rows, also) => bury(session, rows, also),
+    apply: (rows, also, at) => bury(session, rows, { also, at }),
   });
 }
 
@@ -57,8 +57,13 @@ async function pass<T extends UpdatedRow>(
   const state = session.lists.get(name);
   if (!state) throw new Error(`the list ${name} is not open`);
   let hasChanged = false;
+  let at: LookedAt = { sent: 0, received: 0 };
   state.reading = await readUpdated<T>(state.reading, {
-    fetch: (wanted) => fetch(queryOf(wanted)),
+    fetch: async (wanted) => {
+      const looked = await lookAt(session, () => fetch(queryOf(wanted)));
+      at = looked.at;
+      return looked.value;
+    },
     take: async (rows, cursor) => {
       const reached = (hasPageChanged: boolean): Reached | undefined =>
         cursor === undefined
@@ -70,7 +75,7 @@ async function pass<T extends UpdatedRow>(
         const also: Also = async (tx, hasPageChanged) => {
           saved = await saveReached(session, reached(hasPageChanged), tx);
         };
-        const { changed } = await apply(fresh, also);
+        const { changed } = await apply(fresh, also, at);
         noteSaved(session, saved);
         hasChanged ||= changed > 0;
       } else await saveAlone(session, reached(false));
@@ -94,7 +99,7 @@ function queryOf(wanted: WantedPage): ListQuery {
 async function bury(
   session: Session,
   rows: readonly KommoDeletedLead[],
-  also: Also | undefined,
+  { also, at: looked }: { also: Also; at: LookedAt },
 ): Promise<{ changed: number }> {
   const byTime = new Map<number, number[]>();
   for (const row of rows) {
@@ -105,10 +110,12 @@ async function bury(
     let buried = 0;
     for (const [at, ids] of byTime)
       buried += await tombstoneKommo(tx, session.scope, { entity: 'lead', ids, at });
-    await also?.(tx, buried > 0);
+    await also(tx, buried > 0);
     return buried;
   });
-  session.seen.deleted.note(rows);
+  session.seen.deleted.note(rows, looked);
+  // One that is restored may look as it did before.
+  session.seen.lead.forget(rows.map((row) => row.id));
   noteApplied(session, 'lead', { changed, unchanged: rows.length - changed });
   return { changed };
 }

@@ -4,11 +4,11 @@ import { deleteKommoCursor, saveKommoCursor } from '../../commands/kommo-cursors
 import { listKnownKommoIds } from '../../commands/known-kommo.ts';
 import { beginFullSync, endFullSync, noteFullSync } from '../../commands/set-kommo-status.ts';
 import { alarm, confirmNext, IDS_MAX, isSuspicious, lookForSome, type Absence } from './absence.ts';
-import { applyContacts, applyLeads, LEAD_WITH } from './apply-page.ts';
+import { applyContacts, applyLeads, LEAD_WITH, type PageMeans } from './apply-page.ts';
 import { isTold, type JobReason, type Loaded } from './choose-job.ts';
 import { beginIdWalk, shortenPages, takeIdPage, type IdPage, type IdWalk } from './id-walk.ts';
 import { PAGE_ROWS_MAX, shorterPage } from './read-updated.ts';
-import { write, type Session } from './session.ts';
+import { lookAt, write, type Session } from './session.ts';
 import type { Entity } from './sort-events.ts';
 
 /**
@@ -57,11 +57,7 @@ type Row = { readonly id: number };
 type Page = {
   readonly rows: readonly Row[];
   /** Writes some of the rows. */
-  readonly apply: (
-    session: Session,
-    fresh: readonly Row[],
-    means: Parameters<typeof applyLeads>[2],
-  ) => Promise<unknown>;
+  readonly apply: (fresh: readonly Row[], also: PageMeans['also']) => Promise<unknown>;
 };
 
 /** `asked`: Kommo was. `told`: so many rows are missing that nothing is marked; with what to say to people. */
@@ -170,7 +166,7 @@ async function stepWalk(session: Session, job: Job, ask: IdPage): Promise<JobSte
   const also = async (tx: Queries, hasChanged: boolean): Promise<void> => {
     isCancelled = !(await saveProgress(session, job, { tx, position: next, hasChanged }));
   };
-  if (fresh.length > 0) await page.apply(session, fresh, { lane: 'sweep', also });
+  if (fresh.length > 0) await page.apply(fresh, also);
   job.position = next;
   job.walk = walk;
   return isCancelled ? 'cancelled' : 'asked';
@@ -182,18 +178,23 @@ function prefetch(page: Promise<Page>): Promise<Page> {
   return page;
 }
 
-async function fetchPage({ client }: Session, { position }: Job, ask: IdPage): Promise<Page> {
+async function fetchPage(session: Session, { position }: Job, ask: IdPage): Promise<Page> {
+  const { client } = session;
   const query = { ...ask, order: { by: 'id', direction: 'asc' } } as const;
+  const lane = 'sweep';
   if (position.entity === 'contact') {
-    const { rows } = await client.contacts(query, 'sweep');
-    return {
-      rows,
-      apply: (session, fresh, means) => applyContacts(session, pick(rows, fresh), means),
-    };
+    const { value, at } = await lookAt(session, () => client.contacts(query, lane));
+    const apply: Page['apply'] = (fresh, also) =>
+      applyContacts(session, pick(value.rows, fresh), { at, lane, also });
+    return { rows: value.rows, apply };
   }
   const filter = { pipelineIds: position.pipelines };
-  const { rows } = await client.leads({ ...query, with: LEAD_WITH, filter }, 'sweep');
-  return { rows, apply: (session, fresh, means) => applyLeads(session, pick(rows, fresh), means) };
+  const { value, at } = await lookAt(session, () =>
+    client.leads({ ...query, with: LEAD_WITH, filter }, lane),
+  );
+  const apply: Page['apply'] = (fresh, also) =>
+    applyLeads(session, pick(value.rows, fresh), { at, lane, also });
+  return { rows: value.rows, apply };
 }
 
 function pick<T extends Row>(rows: readonly T[], wanted: readonly Row[]): T[] {

@@ -9,8 +9,8 @@ import { Health } from './health.ts';
 import type { ConnectionState, FailedPass } from './judge-failure.ts';
 import { openLists } from './lists.ts';
 import { GAP_MS, openSession, type SessionMeans } from './open-session.ts';
-import { passEvents } from './pass-events.ts';
-import { passHints } from './pass-hints.ts';
+import { passEvents, type EventsKnown } from './pass-events.ts';
+import { passHints, settleDoubts } from './pass-hints.ts';
 import { passReference } from './pass-reference.ts';
 import { passContacts, passDeleted, passLeads } from './pass-updated.ts';
 import { PASSES, Schedule } from './schedule.ts';
@@ -39,7 +39,7 @@ export class Runner implements Running {
   readonly #stopping = new AbortController();
   readonly #schedule = new Schedule();
   readonly #bells;
-  readonly #events = { ids: new Set<string>() };
+  readonly #events: EventsKnown = new Map();
   #session: Session | undefined;
   #health: Health | undefined;
   #background: Background | undefined;
@@ -197,7 +197,8 @@ export class Runner implements Running {
       case 'updated':
         await openLists(session);
         await passContacts(session);
-        return passLeads(session);
+        await passLeads(session);
+        return settleDoubts(session);
       case 'events':
         await openLists(session);
         if (!(await passEvents(session, this.#events)) && this.#background)

@@ -12,7 +12,7 @@ import type { Clock } from '../clock.ts';
 import type { Connection } from './connections.ts';
 import type { References } from './pass-reference.ts';
 import type { Reading } from './read-updated.ts';
-import type { SeenRows } from './seen-rows.ts';
+import type { LookedAt, SeenRows } from './seen-rows.ts';
 
 export type ListName = 'contacts' | 'leads' | 'deleted' | 'events';
 
@@ -39,6 +39,10 @@ export type Session = {
   changedAtMs: number | undefined;
   /** When people were last told that something changed. */
   toldAtMs: number;
+  /** Counts requests that leave, and answers. */
+  looks: number;
+  /** Ids of rows to be looked at once more. */
+  readonly doubts: Readonly<Record<'lead' | 'contact', Set<number>>>;
 };
 
 export type ListState = {
@@ -47,6 +51,15 @@ export type ListState = {
   savedCursor: number;
   savedAtMs: number;
 };
+
+export type Looked<T> = { readonly value: T; readonly at: LookedAt };
+
+/** What a request brings, and when: of two looks at a row the one that was asked for later counts. */
+export async function lookAt<T>(session: Session, ask: () => Promise<T>): Promise<Looked<T>> {
+  const sent = (session.looks += 1);
+  const value = await ask();
+  return { value, at: { sent, received: (session.looks += 1) } };
+}
 
 /** Somebody else has the lease: nothing was written, and nothing may be. */
 export class LeaseLost extends Error {

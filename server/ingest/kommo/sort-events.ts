@@ -23,6 +23,8 @@ export const EVENT_TYPES: readonly string[] = [
   'entity_merged',
 ];
 
+export const isDeletion = (type: string): boolean => DELETIONS.includes(type);
+
 export type SortedEvents = {
   /** Ids whose last event says that they were deleted, and when, Kommo's seconds. */
   readonly deleted: Readonly<Record<Entity, ReadonlyMap<number, number>>>;
@@ -40,16 +42,17 @@ export function sortEvents(events: readonly KommoEvent[]): SortedEvents {
     if (event.entity_type !== 'lead' && event.entity_type !== 'contact') continue;
     const key = `${event.entity_type} ${event.entity_id}`;
     const before = last.get(key);
-    const isDeletion = DELETIONS.includes(event.type);
-    if (!before || event.created_at > before.event.created_at) last.set(key, { event, isDeletion });
-    else if (event.created_at === before.event.created_at && isDeletion !== before.isDeletion)
+    const isGone = isDeletion(event.type);
+    if (!before || event.created_at > before.event.created_at)
+      last.set(key, { event, isDeletion: isGone });
+    else if (event.created_at === before.event.created_at && isGone !== before.isDeletion)
       last.set(key, { event, isDeletion: false });
   }
   const deleted = { lead: new Map<number, number>(), contact: new Map<number, number>() };
   const changed = { lead: new Set<number>(), contact: new Set<number>() };
-  for (const { event, isDeletion } of last.values()) {
+  for (const { event, isDeletion: isGone } of last.values()) {
     const entity = event.entity_type as Entity;
-    if (isDeletion) deleted[entity].set(event.entity_id, event.created_at);
+    if (isGone) deleted[entity].set(event.entity_id, event.created_at);
     else changed[entity].add(event.entity_id);
   }
   return { deleted, changed };
