@@ -7,6 +7,7 @@ import { missingKommoContacts } from '../../commands/known-kommo.ts';
 import { noteKommoChange } from '../../commands/set-kommo-status.ts';
 import type { KommoContact, KommoLead } from '../../kommo/documents.ts';
 import type { Lane } from '../../kommo/limiter.ts';
+import { mainContactOf } from '../../kommo/map-lead.ts';
 import type { UpdatedRow } from './keyset.ts';
 import { knowReferences } from './pass-reference.ts';
 import type { LookedAt } from './seen-rows.ts';
@@ -65,6 +66,7 @@ export async function applyLeads(
   const { scope, client, database, signal, seen } = session;
   await knowReferences(session, rows, means.lane);
   let absent: number[] = [];
+  let waiting: number[] = [];
   let fetched: Looked<{ readonly rows: readonly KommoContact[] }> | undefined;
   const prepare = async (part: readonly KommoLead[]) => {
     const cancelled = {
@@ -72,12 +74,15 @@ export async function applyLeads(
     };
     const missing = await missingKommoContacts(cancelled, scope, part);
     absent = [];
+    waiting = [];
     fetched = undefined;
     if (missing.length === 0) return;
     const filter = { ids: missing };
     fetched = await lookAt(session, () => client.contacts({ filter }, means.lane));
     const shown = new Set(fetched.value.rows.map((contact) => contact.id));
     absent = missing.filter((id) => !shown.has(id));
+    const isAbsent = new Set<number | undefined>(absent);
+    waiting = part.filter((lead) => isAbsent.has(mainContactOf(lead))).map(({ id }) => id);
   };
   const apply: Part<KommoLead>['apply'] = async (tx, part) => {
     if (fetched) await applyKommoContacts(tx, scope, fetched.value.rows);
@@ -85,6 +90,8 @@ export async function applyLeads(
   };
   const onWritten = (): void => {
     if (fetched) seen.contact.note(fetched.value.rows, fetched.at);
+    // A contact may be in the lists later than its lead: as long as passes go back to that one, it is looked at again.
+    seen.lead.forget(waiting);
   };
   return applyPart(session, { entity: 'lead', rows, apply, prepare, onWritten }, means);
 }
