@@ -9,10 +9,12 @@ const url = (...protocols: string[]) =>
     message: `must be a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}`,
   });
 
+const isOnLoopback = ({ hostname }: URL): boolean =>
+  /^(127\.\d+\.\d+\.\d+|localhost|\[::1\])$/.test(hostname);
+
 /** Plain http only where nobody listens: tokens travel there. */
-const isSafe = ({ protocol, hostname }: URL): boolean =>
-  protocol === 'https:' ||
-  (protocol === 'http:' && /^(127\.\d+\.\d+\.\d+|localhost|\[::1\])$/.test(hostname));
+const isSafe = (given: URL): boolean =>
+  given.protocol === 'https:' || (given.protocol === 'http:' && isOnLoopback(given));
 
 const kommoUrl = z
   .string()
@@ -118,8 +120,8 @@ export const settings = z.object({
     .string()
     .regex(/^[a-z0-9._-]{1,100}$/i, 'may hold letters, digits, dots, _ and - only')
     .default('default'),
-  /** Kommo allows seven to an address. */
-  KOMMO_REQUESTS_PER_SECOND: z.coerce.number().min(0.1).max(7).default(6),
+  /** Kommo allows seven to an address; a fake one on this machine as many as it likes. */
+  KOMMO_REQUESTS_PER_SECOND: z.coerce.number().min(0.1).max(1_000).default(6),
   /** Where `clarin dev` keeps Postgres' data, logs and its secrets. */
   CLARIN_DATA_DIR: z.string().optional(),
   /** `clarin dev` connects its demo account to a fake Kommo, where something happens all the time. */
@@ -257,7 +259,9 @@ export function readConfig(
   };
 }
 
-/** @throws ClarinError `configuration` naming what an integration lacks. */
+const KOMMO_RATE_MAX = 7;
+
+/** @throws ClarinError `configuration` naming what an integration lacks, or a rate that Kommo shuts out. */
 function readKommoConfig(value: z.infer<typeof settings>): KommoConfig {
   const {
     KOMMO_CLIENT_ID: clientId,
@@ -269,6 +273,12 @@ function readKommoConfig(value: z.infer<typeof settings>): KommoConfig {
     egress: value.KOMMO_EGRESS,
     requestsPerSecond: value.KOMMO_REQUESTS_PER_SECOND,
   };
+  const isFake = isOnLoopback(new URL(config.url.replace('{subdomain}', 'x')));
+  if (config.requestsPerSecond > KOMMO_RATE_MAX && !isFake)
+    throw new ClarinError(
+      'configuration',
+      `KOMMO_REQUESTS_PER_SECOND must be ${KOMMO_RATE_MAX} at most: Kommo shuts an address out that takes more. The README lists every setting.`,
+    );
   if (clientId !== undefined && clientSecret !== undefined && redirectUri !== undefined)
     return { ...config, integration: { clientId, clientSecret, redirectUri } };
   const given = {

@@ -69,4 +69,13 @@ describe('the settings of Kommo', () => {
     expect(read({ KOMMO_REQUESTS_PER_SECOND: '7' }).requestsPerSecond).toBe(7);
     expect(() => read({ KOMMO_EGRESS: 'a b' })).toThrow(/KOMMO_EGRESS/);
   });
+
+  it('allow more where Kommo is a fake on this machine', () => {
+    const many = { KOMMO_REQUESTS_PER_SECOND: '200' };
+    const fake = { ...many, KOMMO_URL: 'http://127.0.0.1:4790/{subdomain}' };
+    expect(read(fake).requestsPerSecond).toBe(200);
+    const elsewhere = { ...many, KOMMO_URL: 'https://{subdomain}.example.com' };
+    expect(() => read(elsewhere)).toThrow('must be 7 at most');
+    expect(() => read({ ...fake, KOMMO_REQUESTS_PER_SECOND: '1001' })).toThrow(/KOMMO_REQUESTS/);
+  });
 });
