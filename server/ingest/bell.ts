@@ -7,6 +7,9 @@ export type Bell = {
   wait(ms: number, signal: AbortSignal): Promise<void>;
 };
 
+/** Timers cannot wait for ever, and take more than this for nothing. */
+const WAIT_MS_MAX = 24 * 3_600_000;
+
 export function createBell(clock: Pick<Clock, 'sleep'>): Bell {
   let isRung = false;
   let waking: AbortController | undefined;
@@ -21,7 +24,9 @@ export function createBell(clock: Pick<Clock, 'sleep'>): Bell {
         const own = (waking = new AbortController());
         const onAbort = (): void => own.abort();
         signal.addEventListener('abort', onAbort, { once: true });
-        await clock.sleep(Math.max(0, ms), own.signal).catch(() => undefined);
+        await clock
+          .sleep(Math.min(Math.max(0, ms), WAIT_MS_MAX), own.signal)
+          .catch(() => undefined);
         signal.removeEventListener('abort', onAbort);
         signal.throwIfAborted();
       }

@@ -57,10 +57,12 @@ describe('the cadence', () => {
       schedule.done('events', { nowMs: pass * MINUTE, stretch: 1 });
     }
     expect(schedule.cadenceMs).toBe(60_000);
+    expect(schedule.isActive(9 * MINUTE)).toBe(false);
     expect(schedule.waitMs('updated', 9 * MINUTE)).toBe(60_000);
     schedule.activate(9 * MINUTE, 9 * MINUTE);
     expect(schedule.waitMs('updated', 9 * MINUTE)).toBe(5_000);
     expect(schedule.waitMs('events', 9 * MINUTE)).toBe(15_000);
+    expect(schedule.isActive(9 * MINUTE)).toBe(true);
     // Once more moves nothing further away.
     schedule.activate(9 * MINUTE + 4_000, 9 * MINUTE + 4_000);
     expect(schedule.waitMs('updated', 9 * MINUTE + 4_000)).toBe(1_000);

@@ -144,7 +144,7 @@ async function end(
   const { job, loaded: before } = background;
   if (!job) return;
   const { reason, pipelines } = job.position;
-  const isKept = how === 'failed' || (how === 'cancelled' && !isFirstOf(reason));
+  const isKept = how === 'failed' || (how === 'cancelled' && before.contacts && !isFirstOf(reason));
   const loaded = isKept
     ? before
     : {

@@ -15,9 +15,13 @@ type Activity = {
   readonly activeAtMs: number | undefined;
 };
 
+export function isActive({ nowMs, activeAtMs }: Activity): boolean {
+  return activeAtMs !== undefined && nowMs - activeAtMs < ACTIVE_MS;
+}
+
 /** Until the next pass over what changed, but for the stretch. `cadenceMs`: what it was before. */
-export function nextCadence(cadenceMs: number, { nowMs, activeAtMs }: Activity): number {
-  if (activeAtMs !== undefined && nowMs - activeAtMs < ACTIVE_MS) return FAST_MS;
+export function nextCadence(cadenceMs: number, activity: Activity): number {
+  if (isActive(activity)) return FAST_MS;
   return Math.min(SLOW_MS, Math.max(FAST_MS, cadenceMs * GROWTH));
 }
 

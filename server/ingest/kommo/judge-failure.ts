@@ -53,7 +53,8 @@ export function judgeFailure(
   const retry = RETRY_MIN_MS + random * (backoff - RETRY_MIN_MS);
   const rest = (status: ConnectionState['status'], until: number): Judgement => ({
     state: { status, reason: message, untilMs: until },
-    waitMs: Math.max(0, until - nowMs) + random * RETRY_MIN_MS,
+    // `until` is by the database's clock: ours may say that it is over.
+    waitMs: Math.max(RETRY_MIN_MS, until - nowMs) + random * RETRY_MIN_MS,
     isOfPass: false,
   });
   const error = (waitMs: number, isOfPass = false): Judgement => ({

@@ -24,15 +24,23 @@ export type SessionMeans = {
 /** For so long nothing may be read before events and deletions are no longer believed to tell everything. */
 export const GAP_MS = 3_600_000;
 
+type Opened = {
+  readonly session: Session;
+  /** Nothing was read for too long before. */
+  readonly hasGap: boolean;
+  /** When somebody last had, by our clock, ms; undefined: never. */
+  readonly readAtMs: number | undefined;
+};
+
 /**
- * What work on a connection begins with, and whether nothing was read for too long before. Undefined: it is no longer there.
+ * What work on a connection begins with. Undefined: it is no longer there.
  * @throws ClarinError when Postgres is away.
  */
 export async function openSession(
   means: SessionMeans,
   lease: Lease,
   signal: AbortSignal,
-): Promise<{ session: Session; hasGap: boolean } | undefined> {
+): Promise<Opened | undefined> {
   const { database, kommo, clock, metrics } = means;
   const connectionId = connectionOf(lease.resource);
   const [connection] = await readConnections(database, [connectionId]);
@@ -70,5 +78,10 @@ export async function openSession(
     doubts: { lead: new Set(), contact: new Set() },
   };
   // Who has no cursors has never been read: everything is read anyway.
-  return { session, hasGap: cursors.size > 0 && silentMs > GAP_MS };
+  const isKnown = cursors.size > 0;
+  return {
+    session,
+    hasGap: isKnown && silentMs > GAP_MS,
+    readAtMs: isKnown ? clock.elapsed() - silentMs : undefined,
+  };
 }

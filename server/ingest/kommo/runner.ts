@@ -46,6 +46,8 @@ export class Runner implements Running {
   /** What leads refer to was read. */
   #isKnown = false;
   #completeAtMs: number | undefined;
+  /** When somebody else last had read it, by our clock, ms. */
+  #readAtMs: number | undefined;
   #requests = 0;
   #done: Promise<unknown> = Promise.resolve();
 
@@ -67,13 +69,17 @@ export class Runner implements Running {
 
   start(): this {
     this.#done = this.#run().catch((error: unknown) => {
-      if (this.#stopping.signal.aborted) return;
-      if (!(error instanceof LeaseLost))
-        this.#means.log.error({ error, connection: this.connectionId }, 'reading Kommo ended');
-      this.#stopping.abort();
-      this.#onLost();
+      if (!this.#stopping.signal.aborted) this.#onEnd(error);
     });
     return this;
+  }
+
+  /** By itself: the lease is lost, or there is a fault of ours. Whoever has the lease begins anew. */
+  #onEnd(error: unknown): void {
+    if (!(error instanceof LeaseLost))
+      this.#means.log.error({ error, connection: this.connectionId }, 'reading Kommo ended');
+    this.#stopping.abort(error);
+    this.#onLost();
   }
 
   async stop(): Promise<void> {
@@ -90,8 +96,9 @@ export class Runner implements Running {
   watched(accountId: number): void {
     if (this.#session?.scope.accountId !== accountId) return;
     const nowMs = this.#means.clock.elapsed();
+    // Said every few seconds while somebody looks: only the first time it is asked at once.
+    if (!this.#schedule.isActive(nowMs)) this.#schedule.hasten('updated');
     this.#schedule.activate(nowMs, nowMs);
-    this.#schedule.hasten('updated');
     this.#bells.polls.ring();
   }
 
@@ -129,7 +136,8 @@ export class Runner implements Running {
     const session = await this.#open(signal);
     this.#session = session;
     this.#health = new Health(session);
-    await Promise.all([
+    // The first one to end ends the others; none is under way any more when this is over.
+    await Promise.allSettled([
       this.#loop('polls', (health) => this.#poll(session, health)),
       this.#loop('hints', (health) => this.#hints(session, health)),
       this.#loop('background', (health) => this.#behind(session, health)),
@@ -144,6 +152,7 @@ export class Runner implements Running {
         const opened = await openSession(this.#means, this.#lease, signal);
         if (!opened) throw new LeaseLost(this.#lease.resource);
         this.#background = openBackground(opened.session, opened.hasGap);
+        this.#readAtMs = opened.readAtMs;
         return opened.session;
       } catch (error) {
         if (signal.aborted || error instanceof LeaseLost) throw error;
@@ -161,9 +170,12 @@ export class Runner implements Running {
     const { signal } = this.#stopping;
     const bell = this.#bells[name];
     try {
-      while (this.#health) await bell.wait(await round(this.#health), signal);
+      for (;;) {
+        signal.throwIfAborted();
+        if (this.#health) await bell.wait(await round(this.#health), signal);
+      }
     } catch (error) {
-      if (!signal.aborted) this.#stopping.abort(error);
+      if (!signal.aborted) this.#onEnd(error);
       throw error;
     }
   }
@@ -214,7 +226,7 @@ export class Runner implements Running {
   async #complete(session: Session, nowMs: number): Promise<void> {
     const { database, stretch, log } = this.#means;
     const isFirst = this.#completeAtMs === undefined;
-    const isLate = nowMs - (this.#completeAtMs ?? nowMs) > GAP_MS;
+    const isLate = nowMs - (this.#completeAtMs ?? this.#readAtMs ?? nowMs) > GAP_MS;
     if (isLate && this.#background) this.#background.hasGap = true;
     this.#completeAtMs = nowMs;
     if (isFirst) for (const name of ['hints', 'background'] as const) this.#bells[name].ring();
@@ -248,19 +260,28 @@ export class Runner implements Running {
     const pass: FailedPass = background.job ? 'everything' : 'sweep';
     const restMs = health.restMs(pass);
     if (restMs > 0) {
-      if (health.isStuck()) await failJob(session, background);
+      if (health.isStuck()) await this.#giveUp(session, background);
       return Math.min(restMs, LOOK_MS);
     }
     let waitMs = 0;
     const isDone = await this.#attempt(health, pass, async () => {
       waitMs = await stepBackground(session, background);
     });
-    if (!isDone) return health.restMs(pass);
+    if (!isDone) return Math.min(health.restMs(pass), LOOK_MS);
     const { clock, stretch } = this.#means;
     const nowMs = clock.elapsed();
     if (background.job && isTold(background.job.position.reason))
       this.#schedule.activate(nowMs, nowMs);
     return waitMs * stretch();
+  }
+
+  async #giveUp(session: Session, background: Background): Promise<void> {
+    try {
+      await failJob(session, background);
+    } catch (error) {
+      if (this.#stopping.signal.aborted || error instanceof LeaseLost) throw error;
+      this.#means.log.warn({ error }, 'that everything could not be read was not written');
+    }
   }
 
   /** What changed is read up to now: before that nothing else is of use. */

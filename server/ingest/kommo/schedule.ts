@@ -1,4 +1,4 @@
-import { FIRST_CADENCE_MS, nextCadence, periodOf, type PassName } from './cadence.ts';
+import { FIRST_CADENCE_MS, isActive, nextCadence, periodOf, type PassName } from './cadence.ts';
 
 /** In the order in which they are done: leads refer to what the first ones bring. */
 export const PASSES = ['reference', 'updated', 'events', 'deleted'] as const satisfies PassName[];
@@ -37,6 +37,11 @@ export class Schedule {
       const soonest = nowMs + periodOf(pass, this.#cadenceMs, this.#stretch);
       this.#due.set(pass, Math.min(dueAtMs, soonest));
     }
+  }
+
+  /** It is asked often already. */
+  isActive(nowMs: number): boolean {
+    return isActive({ nowMs, activeAtMs: this.#activeAtMs });
   }
 
   /** What is due now, whenever it was to be. */
