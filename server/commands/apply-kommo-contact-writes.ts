@@ -27,7 +27,10 @@ export async function writeContacts(
   await writeLooks(tx, scope, placed);
 }
 
-/** Statements that name a row's key lock it against all who refer to it: so only those do that have to. */
+/**
+ * Statements that name a row's key lock it against all who refer to it: so only those do that have to. Each row is looked
+ * up by itself, so that no plan reads the account; they are held, so that they are still in their place.
+ */
 async function updateContacts(
   tx: Queries,
   { accountId }: KommoScope,
@@ -53,23 +56,29 @@ async function updateContacts(
         clarin.take_fields(contact.custom_fields, given.gone_fields, given.custom_fields))`;
   await tx.query(sql`
     with given as materialized (
-      select given.id, given.kommo_id, given.is_adopted, given.name, given.last_name, given.email, given.phone,
+      select held.place, given.kommo_id, given.is_adopted, given.name, given.last_name, given.email, given.phone,
         given.custom_fields, given.gone_fields
       from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as given (
         id bigint, kommo_id bigint, is_adopted boolean, name text, last_name text, email text, phone text,
         custom_fields jsonb, gone_fields text[]
       )
+      cross join lateral (
+        select contact.ctid as place
+        from public.contacts as contact
+        where contact.account_id = ${accountId} and contact.id = given.id
+        limit 1
+      ) as held
     ),
     adopted as (
       update public.contacts as contact
       set kommo_id = given.kommo_id, ${set}
       from given
-      where contact.account_id = ${accountId} and contact.id = given.id and given.is_adopted
+      where contact.ctid = given.place and contact.account_id = ${accountId} and given.is_adopted
     )
     update public.contacts as contact
     set ${set}
     from given
-    where contact.account_id = ${accountId} and contact.id = given.id and not given.is_adopted and ${differs}`);
+    where contact.ctid = given.place and contact.account_id = ${accountId} and not given.is_adopted and ${differs}`);
 }
 
 async function freePhones(

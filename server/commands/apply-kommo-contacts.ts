@@ -114,7 +114,10 @@ async function settlePlan(
   throw new ClarinError('conflict', 'the contacts were changed by somebody else at the same time');
 }
 
-/** In the order of their ids. Undefined: one of them was deleted or merged while it was waited for. */
+/**
+ * In the order of their ids. Undefined: one of them was deleted or merged while it was waited for. Whatever is looked up
+ * is looked up by itself (`limit 1`), so that no plan reads the account.
+ */
 async function readStored(
   tx: Queries,
   scope: KommoScope,
@@ -128,14 +131,18 @@ async function readStored(
   ];
   const rows = await tx.query(sql`
     with addressed as materialized (
-      select identity.contact_id as id, wanted.kind || ' ' || wanted.value as address
+      select known.id, wanted.kind || ' ' || wanted.value as address
       from (
         select distinct given.kind, given.value
         from unnest(${wanted.map(({ kind }) => kind)}::text[], ${wanted.map(({ value }) => value)}::text[])
           as given (kind, value)
       ) as wanted
-      join public.contact_identities as identity
-        on identity.account_id = ${accountId} and identity.kind = wanted.kind and identity.value = wanted.value
+      cross join lateral (
+        select identity.contact_id as id
+        from public.contact_identities as identity
+        where identity.account_id = ${accountId} and identity.kind = wanted.kind and identity.value = wanted.value
+        limit 1
+      ) as known
       union all
       select known.contact_id, null
       from private.kommo_contacts as known
@@ -147,16 +154,23 @@ async function readStored(
     held as materialized (
       select contact.id, contact.kommo_id, contact.jid, contact.phone, contact.name, contact.last_name,
         contact.email, contact.is_group, contact.kommo_deleted_at
-      from found
-      join public.contacts as contact on contact.account_id = ${accountId} and contact.id = found.id
-      order by contact.id
-      for update of contact
+      from (select id from found order by id) as found
+      cross join lateral (
+        select contact.id, contact.kommo_id, contact.jid, contact.phone, contact.name, contact.last_name,
+          contact.email, contact.is_group, contact.kommo_deleted_at
+        from public.contacts as contact
+        where contact.account_id = ${accountId} and contact.id = found.id
+        limit 1
+        for update of contact
+      ) as contact
     )
     select held.id, held.kommo_id, held.jid, held.phone, held.name, held.last_name, held.email, held.is_group,
       held.kommo_deleted_at is not null as is_deleted, found.addresses,
-      exists (
-        select from public.contact_identities as identity
+      (
+        select true
+        from public.contact_identities as identity
         where identity.account_id = ${accountId} and identity.contact_id = held.id and identity.kind = 'kommo'
+        limit 1
       ) as is_kommo,
       (
         select json_agg(json_build_array(

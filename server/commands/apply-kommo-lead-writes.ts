@@ -103,7 +103,14 @@ async function updateLeads(
       close_reason text, closed_at timestamptz, custom_fields jsonb, gone_fields text[], archive text,
       is_untrashed boolean
     )
-    where lead.account_id = ${accountId} and lead.id = given.id
+    -- Each looked up by itself, so that no plan reads the account; they are held, so that they are still in their place.
+    cross join lateral (
+      select stored.ctid as place
+      from public.leads as stored
+      where stored.account_id = ${accountId} and stored.id = given.id
+      limit 1
+    ) as held
+    where lead.ctid = held.place and lead.account_id = ${accountId}
       and (lead.contact_id, lead.title, lead.value, lead.currency, lead.stage_id, lead.assigned_to,
           lead.close_reason, lead.closed_at, lead.custom_fields, lead.archived_at, lead.deleted_at,
           lead.kommo_deleted_at)

@@ -83,21 +83,30 @@ async function holdContacts(
   );
   const rows = await tx.query(sql`
     with named as materialized (
-      select identity.contact_id as id, identity.value as kommo_id
+      select known.id, given.value as kommo_id
       from unnest(${[...wanted].map(String)}::text[]) as given (value)
-      join public.contact_identities as identity
-        on identity.account_id = ${accountId} and identity.kind = 'kommo' and identity.value = given.value
+      -- Each looked up by itself, so that no plan reads the account.
+      cross join lateral (
+        select identity.contact_id as id
+        from public.contact_identities as identity
+        where identity.account_id = ${accountId} and identity.kind = 'kommo' and identity.value = given.value
+        limit 1
+      ) as known
       union all
       select known.placeholder_id, null
       from private.kommo_leads as known
       where known.connection_id = ${connectionId} and known.kommo_id = any(${looks.map(({ id }) => id)}::bigint[])
         and known.placeholder_id is not null
     )
-    select contact.id, named.kommo_id
-    from named
-    join public.contacts as contact on contact.account_id = ${accountId} and contact.id = named.id
-    order by contact.id
-    for key share of contact`);
+    select held.id, named.kommo_id
+    from (select id, kommo_id from named order by id) as named
+    cross join lateral (
+      select contact.id
+      from public.contacts as contact
+      where contact.account_id = ${accountId} and contact.id = named.id
+      limit 1
+      for key share of contact
+    ) as held`);
   const contacts = new Map(
     rows.flatMap((row) => (row['kommo_id'] ? [[Number(row['kommo_id']), Number(row['id'])]] : [])),
   );
@@ -110,34 +119,60 @@ async function holdContacts(
   );
 }
 
-/** Held until the transaction ends, in the order of their ids. */
+/** Held until the transaction ends, in the order of their ids; each looked up by itself, so that no plan reads the account. */
 async function readStored(
   tx: Queries,
   { accountId, connectionId }: KommoScope,
   looks: readonly MappedLead[],
 ): Promise<StoredLead[]> {
   const rows = await tx.query(sql`
+    with found as materialized (
+      select lead.id
+      from unnest(${looks.map(({ id }) => id)}::bigint[]) as wanted (id)
+      cross join lateral (
+        select lead.id
+        from public.leads as lead
+        where lead.account_id = ${accountId} and lead.kommo_id = wanted.id
+        limit 1
+      ) as lead
+    )
     select lead.id, lead.kommo_id, lead.contact_id, lead.title, lead.value, lead.currency, lead.pipeline_id,
       lead.stage_id, lead.assigned_to, lead.close_reason, lead.closed_at, lead.archived_at is not null as is_archived,
       encode(known.hash, 'hex') as hash, known.source_updated_at, known.assigned_to as was_assigned_to,
       extract(epoch from known.deleted_at)::bigint as deleted_at, known.is_away,
       known.archived_at is not null and known.archived_at = lead.archived_at as is_archived_by_us,
       known.trashed_at is not null and known.trashed_at = lead.deleted_at as is_trashed_by_us,
-      to_json(known.given) as given, known.placeholder_id, placeholder.name as placeholder_name,
-      exists (
-        select from private.kommo_leads as theirs
+      to_json(known.given) as given, known.placeholder_id,
+      (
+        select placeholder.name
+        from public.contacts as placeholder
+        where placeholder.account_id = ${accountId} and placeholder.id = known.placeholder_id
+        limit 1
+      ) as placeholder_name,
+      (
+        select true
+        from private.kommo_leads as theirs
         join public.kommo_connections as keeper on keeper.id = theirs.connection_id
         where theirs.lead_id = lead.id and theirs.connection_id <> ${connectionId}
           and keeper.status <> 'disconnected'
+        limit 1
       ) as is_others
-    from public.leads as lead
-    left join private.kommo_leads as known
-      on known.connection_id = ${connectionId} and known.kommo_id = lead.kommo_id
-    left join public.contacts as placeholder
-      on placeholder.account_id = lead.account_id and placeholder.id = known.placeholder_id
-    where lead.account_id = ${accountId} and lead.kommo_id = any(${looks.map(({ id }) => id)}::bigint[])
-    order by lead.id
-    for no key update of lead`);
+    from (select id from found order by id) as found
+    cross join lateral (
+      select lead.id, lead.kommo_id, lead.contact_id, lead.title, lead.value, lead.currency, lead.pipeline_id,
+        lead.stage_id, lead.assigned_to, lead.close_reason, lead.closed_at, lead.archived_at, lead.deleted_at
+      from public.leads as lead
+      where lead.account_id = ${accountId} and lead.id = found.id
+      limit 1
+      for no key update of lead
+    ) as lead
+    left join lateral (
+      select known.hash, known.source_updated_at, known.assigned_to, known.deleted_at, known.is_away,
+        known.archived_at, known.trashed_at, known.given, known.placeholder_id
+      from private.kommo_leads as known
+      where known.connection_id = ${connectionId} and known.kommo_id = lead.kommo_id
+      limit 1
+    ) as known on true`);
   return rows.map(readLead);
 }
 

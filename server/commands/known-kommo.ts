@@ -25,10 +25,14 @@ export async function missingKommoContacts(
     join public.kommo_pipelines as followed
       on followed.account_id = ${accountId} and followed.connection_id = ${connectionId}
       and followed.kommo_id = given.pipeline_id and followed.is_connected and followed.pipeline_id is not null
-    where not exists (
-      select from public.contact_identities as identity
+    -- Each looked up by itself, so that no plan reads the account.
+    left join lateral (
+      select identity.id
+      from public.contact_identities as identity
       where identity.account_id = ${accountId} and identity.kind = 'kommo' and identity.value = given.id::text
-    )
+      limit 1
+    ) as known on true
+    where known.id is null
     group by given.id
     order by min(given.place)`);
   return rows.map((row) => Number(row['id']));
