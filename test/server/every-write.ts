@@ -4,6 +4,8 @@ import { PASSWORD, type Answer, type Caller, type TestApi } from './support.ts';
 
 type Body = Answer['body'];
 /** Asks `METHOD /path/{id}` at the path with the ids in it, and gives the answer's data. */
+const URL_ENCODED = 'application/x-www-form-urlencoded';
+
 type Run = (route: string, body?: object | Buffer, ...ids: readonly unknown[]) => Promise<Body>;
 type World = {
   readonly api: TestApi;
@@ -25,8 +27,11 @@ export async function writeEverything(world: World): Promise<Map<string, Answer>
   const run: Run = async (route, body, ...ids) => {
     const [method = '', template = ''] = route.split(' ');
     const path = ids.reduce<string>((rest, id) => rest.replace(/\{\w+\}/, String(id)), template);
-    const headers = body instanceof Buffer ? { headers: { 'content-type': FORM } } : {};
-    const answer = await api.ask(caller, method, path, { body, ...headers });
+    const isForm = body instanceof URLSearchParams;
+    const type = isForm ? URL_ENCODED : body instanceof Buffer ? FORM : undefined;
+    const headers = type === undefined ? {} : { headers: { 'content-type': type } };
+    const sent = isForm ? body.toString() : body;
+    const answer = await api.ask(caller, method, path, { body: sent, ...headers });
     answers.set(route, answer);
     return answer.body?.data;
   };
@@ -206,6 +211,10 @@ async function writeKommo(run: Run, { n }: World): Promise<void> {
   await run('PUT /api/kommo/connections/{id}/pipelines', { connected_ids: [] }, id);
   await run('POST /api/kommo/connections/{id}/full-sync', undefined, id);
   await run('POST /api/kommo/connections/{id}/cancel', undefined, id);
+  await run('POST /api/kommo/connections/{id}/test', undefined, id);
+  const { path } = await run('POST /api/kommo/connections/{id}/webhook', {}, id);
+  const hint = new URLSearchParams({ 'leads[update][0][id]': '5' });
+  await run('POST /api/kommo/webhook/{secret}', hint, String(path).split('/').at(-1));
   await run('POST /api/kommo/connections/{id}/disconnect', undefined, id);
   await run('DELETE /api/kommo/connections/{id}', undefined, id);
 }

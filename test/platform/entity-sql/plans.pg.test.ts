@@ -72,7 +72,7 @@ it('filters use their indexes', async () => {
     'leads_contact_id',
   );
   expect(indexes(await listPlan(leads, { assigned_to: String(account.userId) }))).toContain(
-    'leads_assigned_to',
+    'leads_assigned_live',
   );
   expect(indexes(await listPlan(leads, { trash: 'true' }))).toContain('leads_deleted_at');
   expect(indexes(await listPlan(leads, { archived: 'true' }))).toContain('leads_archived_at');
