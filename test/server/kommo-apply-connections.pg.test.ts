@@ -1,9 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sql } from '../../platform/sql.ts';
 import { applyKommoContacts } from '../../server/commands/apply-kommo-contacts.ts';
+import { applyKommoLeads } from '../../server/commands/apply-kommo-leads.ts';
+import type { KommoScope } from '../../server/commands/apply-kommo-looks.ts';
+import { applyKommoPipelines } from '../../server/commands/apply-kommo-pipelines.ts';
 import { mergeContacts } from '../../server/commands/merge-contacts.ts';
 import { tombstoneKommo } from '../../server/commands/tombstone-kommo.ts';
-import { contactDocument, T } from './kommo-apply-documents.ts';
+import { contactDocument, leadDocument, pipelineDocument, T } from './kommo-apply-documents.ts';
 import { openApplyWorld, type ApplyWorld } from './kommo-apply-world.ts';
 
 let world: ApplyWorld;
@@ -142,5 +145,40 @@ describe('two connections of one account that know one contact', () => {
     });
     expect(await late).toEqual({ changed: 0, unchanged: 1 });
     expect(await world.contact(id)).toMatchObject({ name: 'First' });
+  });
+});
+
+describe('two connections of one account that know one lead', () => {
+  it('leave it to the first, also when both come to know it at once, until that is no longer read', async () => {
+    const [first, second] = [await world.newConnection(), await world.newConnection()];
+    const [own, status, id] = [world.next(), world.next(), world.next()];
+    const pipelines = [pipelineDocument(own, 'Ventas', [{ id: status }])];
+    for (const scope of [first, second]) {
+      await world.run((tx) => applyKommoPipelines(tx, scope, pipelines));
+      await world.db.query(sql`
+        update public.kommo_pipelines set is_connected = true where connection_id = ${scope.connectionId}`);
+      await world.run((tx) => applyKommoPipelines(tx, scope, pipelines));
+    }
+    const given = { id, pipeline: own, status };
+    const look = (scope: KommoScope, name: string, at = T) =>
+      world.run((tx) => applyKommoLeads(tx, scope, [leadDocument({ ...given, name, at })]));
+    let late: ReturnType<typeof look> | undefined;
+    await world.run(async (tx) => {
+      await applyKommoLeads(tx, first, [
+        leadDocument({ ...given, name: 'First', fields: { a: '1' } }),
+      ]);
+      late = look(second, 'Second');
+      await world.untilOneWaits();
+    });
+    expect(await late).toEqual({ changed: 0, unchanged: 1 });
+    expect(await look(second, 'Second', T + 1)).toEqual({ changed: 0, unchanged: 1 });
+    expect(await world.lead(id)).toMatchObject({ title: 'First' });
+    await world.db.query(sql`
+      update public.kommo_connections set status = 'disconnected' where id = ${first.connectionId}`);
+    expect(await look(second, 'Second', T + 2)).toEqual({ changed: 1, unchanged: 0 });
+    expect(await world.lead(id)).toMatchObject({ title: 'Second', custom_fields: '{}' });
+    await world.db.query(sql`
+      update public.kommo_connections set status = 'connected' where id = ${first.connectionId}`);
+    expect(await look(first, 'First', T + 3)).toEqual({ changed: 0, unchanged: 1 });
   });
 });
