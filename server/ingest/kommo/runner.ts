@@ -245,6 +245,7 @@ export class Runner implements Running {
     let wereThere = false;
     await this.#attempt(health, 'hints', async () => {
       wereThere = await passHints(session);
+      return wereThere;
     });
     if (wereThere) {
       const nowMs = this.#means.clock.elapsed();
@@ -289,14 +290,21 @@ export class Runner implements Running {
     return this.#completeAtMs !== undefined && session.connection.followed.length > 0;
   }
 
-  /** True: it was done. @throws LeaseLost, the signal's reason; what else goes wrong is the health's. */
-  async #attempt(health: Health, pass: FailedPass, work: () => Promise<void>): Promise<boolean> {
+  /**
+   * True: it was done. `work` gives false when there was nothing to ask Kommo for: that says nothing of how it is.
+   * @throws LeaseLost, the signal's reason; what else goes wrong is the health's.
+   */
+  async #attempt(
+    health: Health,
+    pass: FailedPass,
+    work: () => Promise<boolean | void>,
+  ): Promise<boolean> {
     const { metrics } = this.#means;
     const begun = health.begin();
     try {
-      await work();
+      const hasAsked = (await work()) !== false;
       metrics.kommoPasses.inc({ pass, outcome: 'done' });
-      await health.succeed(pass, { begun, alarm: this.#background?.alarm });
+      if (hasAsked) await health.succeed(pass, { begun, alarm: this.#background?.alarm });
       return true;
     } catch (error) {
       if (this.#stopping.signal.aborted || error instanceof LeaseLost) throw error;
