@@ -26,6 +26,8 @@ export type Reading = {
 
 export const PAGE_ROWS_MAX = 250;
 const PAGE_ROWS_MIN = 50;
+/** Of one pass, millions of rows: a server that shows other pages than were asked for would keep us for ever. */
+const PAGES_MAX = 20_000;
 
 export function beginReading(cursor: number): Reading {
   const learned = { isExclusive: false, isUnfiltered: false };
@@ -65,7 +67,8 @@ async function readKeyset<T extends UpdatedRow>(
   let pass = beginKeyset({ from: overlapFrom(cursor, number), limit: pageRows, isExclusive });
   let serverSeconds: number | undefined;
   let reached = cursor;
-  while (pass.ask) {
+  for (let pages = 0; pass.ask; pages++) {
+    assertEnds(pages);
     const page = await reader.fetch(pass.ask).catch((error: unknown) => {
       const shorter = shorterPage(error, pass.limit);
       if (shorter === undefined) throw error;
@@ -96,7 +99,8 @@ async function readDescending<T extends UpdatedRow>(
   let pass = beginDescending(overlapFrom(cursor, number), pageRows);
   let serverSeconds: number | undefined;
   let reached = cursor;
-  while (pass.ask) {
+  for (let pages = 0; pass.ask; pages++) {
+    assertEnds(pages);
     const page = await reader.fetch(pass.ask);
     serverSeconds ??= page.serverSeconds;
     const taken = takeDescendingPage(pass, page.rows);
@@ -105,6 +109,10 @@ async function readDescending<T extends UpdatedRow>(
     await reader.take(taken.fresh, pass.ask ? undefined : reached);
   }
   return { ...reading, cursor: reached, number: number + 1 };
+}
+
+function assertEnds(pages: number): void {
+  if (pages >= PAGES_MAX) throw new KommoError('malformed', 'A list of Kommo does not end.');
 }
 
 /** Rows of a page when the server did not manage `pageRows` in time; undefined: it was something else, or no less helps. */
