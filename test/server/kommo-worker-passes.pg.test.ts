@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { sql } from '../../platform/sql.ts';
 import { passContacts, passLeads } from '../../server/ingest/kommo/pass-updated.ts';
 import { LeaseLost, type Session } from '../../server/ingest/kommo/session.ts';
-import { openWorkerWorld, type WorkerWorld } from './kommo-worker-world.ts';
+import { countQueries, openWorkerWorld, type WorkerWorld } from './kommo-worker-world.ts';
 import { watchWal } from './wal-changes.ts';
 
 let world: WorkerWorld;
@@ -174,15 +174,3 @@ describe('a page', () => {
     expect(await world.titles(account)).toEqual(world.truth(account));
   });
 });
-
-function countQueries(session: Session): { queries: () => number; restore: () => void } {
-  let queries = 0;
-  const { database } = session;
-  const writable = session as { database: Session['database'] };
-  writable.database = {
-    ...database,
-    query: (...given) => ((queries += 1), database.query(...given)),
-    transaction: (...given) => ((queries += 1), database.transaction(...given)),
-  };
-  return { queries: () => queries, restore: () => void (writable.database = database) };
-}

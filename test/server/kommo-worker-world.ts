@@ -218,3 +218,16 @@ export async function knownAccount(world: WorkerWorld, count: number): Promise<K
     people: people.map(({ id }) => id),
   };
 }
+
+/** Statements and transactions that passes run, but for waiting for their turn at Kommo. */
+export function countQueries(session: Session): { queries: () => number; restore: () => void } {
+  let queries = 0;
+  const { database } = session;
+  const writable = session as { database: Session['database'] };
+  writable.database = {
+    ...database,
+    query: (...given) => ((queries += 1), database.query(...given)),
+    transaction: (...given) => ((queries += 1), database.transaction(...given)),
+  };
+  return { queries: () => queries, restore: () => void (writable.database = database) };
+}

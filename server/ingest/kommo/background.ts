@@ -62,8 +62,15 @@ export function openBackground(session: Session, hasGap: boolean): Background {
   };
 }
 
-/** One step; gives how long to rest before the next one, ms. @throws KommoError, ClarinError, LeaseLost. */
-export async function stepBackground(session: Session, background: Background): Promise<number> {
+export type Stepped = {
+  /** Until the next step, ms. */
+  readonly waitMs: number;
+  /** Kommo was asked, and has answered. */
+  readonly hasAsked: boolean;
+};
+
+/** One step. @throws KommoError, ClarinError, LeaseLost. */
+export async function stepBackground(session: Session, background: Background): Promise<Stepped> {
   await forgetUnfollowed(session, background);
   const choice = await choose(session, background);
   switch (choice.kind) {
@@ -71,7 +78,7 @@ export async function stepBackground(session: Session, background: Background): 
       return carryOn(session, background);
     case 'drop':
       await end(session, background, 'cancelled');
-      return 0;
+      return { waitMs: 0, hasAsked: false };
     case 'begin': {
       const { reason, pipelines } = choice;
       // What is followed since a moment ago has no stages yet.
@@ -81,7 +88,7 @@ export async function stepBackground(session: Session, background: Background): 
         : undefined;
       background.job = await beginJob(session, { reason, pipelines, total });
       await look(session);
-      return 0;
+      return { waitMs: 0, hasAsked: true };
     }
     case 'none':
       return sweep(session, background);
@@ -121,18 +128,18 @@ async function forgetUnfollowed(session: Session, background: Background): Promi
   background.loaded = loaded;
 }
 
-async function carryOn(session: Session, background: Background): Promise<number> {
+async function carryOn(session: Session, background: Background): Promise<Stepped> {
   const { job } = background;
-  if (!job) return 0;
+  if (!job) return { waitMs: 0, hasAsked: false };
   const step = await stepJob(session, job);
   if (step === 'read') {
     background.alarm = job.alarm;
     await end(session, background, 'done');
-    return 0;
-  }
-  if (step === 'cancelled') await end(session, background, 'cancelled');
-  else if (step !== 'asked') background.alarm = job.alarm = step.told;
-  return isTold(job.position.reason) ? 0 : NIGHTLY_REQUEST_MS;
+  } else if (step === 'cancelled') await end(session, background, 'cancelled');
+  else if (typeof step === 'object') background.alarm = job.alarm = step.told;
+  const hasAsked = step !== 'read' && step !== 'went-on';
+  const waitMs = isTold(job.position.reason) || !hasAsked ? 0 : NIGHTLY_REQUEST_MS;
+  return { waitMs, hasAsked };
 }
 
 /** The reading is over. Who gave it up does not want it to begin again by itself. */
@@ -170,8 +177,8 @@ export async function failJob(session: Session, background: Background): Promise
     await end(session, background, 'failed');
 }
 
-async function sweep(session: Session, background: Background): Promise<number> {
-  if (session.connection.followed.length === 0) return IDLE_MS;
+async function sweep(session: Session, background: Background): Promise<Stepped> {
+  if (session.connection.followed.length === 0) return { waitMs: IDLE_MS, hasAsked: false };
   const { position, outcome } = await stepSweep(session, background.sweep);
   background.sweep = position;
   const nowMs = session.clock.elapsed();
@@ -179,13 +186,13 @@ async function sweep(session: Session, background: Background): Promise<number> 
     await write(session, (tx) => saveKommoCursor(tx, session.scope, SWEEP_CURSOR, position));
     background.sweepSavedAtMs = nowMs;
   }
-  if (outcome === 'went-on') return 0;
-  if (outcome === 'asked') return SWEEP_REQUEST_MS;
+  if (outcome === 'went-on') return { waitMs: 0, hasAsked: false };
+  if (outcome === 'asked') return { waitMs: SWEEP_REQUEST_MS, hasAsked: true };
   background.sweepSavedAtMs = nowMs;
   if (outcome === 'round') {
     background.alarm = undefined;
-    return SWEEP_ROUND_MS;
+    return { waitMs: SWEEP_ROUND_MS, hasAsked: false };
   }
   background.alarm = outcome.alarm;
-  return ALARM_REST_MS;
+  return { waitMs: ALARM_REST_MS, hasAsked: true };
 }

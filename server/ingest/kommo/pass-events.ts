@@ -9,7 +9,9 @@ import { EVENT_TYPES, isDeletion, sortEvents, type SortedEvents } from './sort-e
 
 /** Seconds that a pass goes back: events may be late, and come in no order. */
 const OVERLAP_SECONDS = 60;
-/** Pages of one pass, 10,000 events at the least. What is beyond is found by the reading of everything. */
+/** Of a page: more are documented now, and were not before. A page that is shorter than asked for would look like the last. */
+const PAGE_ROWS = 100;
+/** Pages of one pass, 10,000 events. What is beyond is found by the reading of everything. */
 const PAGES_MAX = 100;
 
 /** Ids of events that are remembered, the newest last. */
@@ -59,7 +61,10 @@ async function readEvents(
   const filter = { types: EVENT_TYPES, createdFrom: Math.max(0, reading.cursor - OVERLAP_SECONDS) };
   let first: number | undefined;
   for (let page = 1; page <= PAGES_MAX; page++) {
-    const { rows, serverSeconds, isFull } = await client.events({ page, filter }, 'poll');
+    const { rows, serverSeconds, isFull } = await client.events(
+      { page, limit: PAGE_ROWS, filter },
+      'poll',
+    );
     first ??= serverSeconds;
     for (const event of rows) events.set(event.id, event);
     if (!isFull) return { events: [...events.values()], serverSeconds: first, isWhole: true };

@@ -61,7 +61,7 @@ type Page = {
 };
 
 /** `asked`: Kommo was. `told`: so many rows are missing that nothing is marked; with what to say to people. */
-export type JobStep = 'asked' | 'read' | 'cancelled' | { readonly told: string };
+export type JobStep = 'asked' | 'went-on' | 'read' | 'cancelled' | { readonly told: string };
 
 /** What changed nothing is saved so seldom: after a crash it is read again. */
 const SAVED_EVERY_MS = 30_000;
@@ -283,7 +283,7 @@ function nextEntity(job: Job): JobStep {
   if (next === undefined) return 'read';
   move(job, { entity: next, lastId: 0, taken: 0, unseen: [], absence: emptyAbsence() });
   job.walk = beginIdWalk(job.walk.limitMax);
-  return 'asked';
+  return 'went-on';
 }
 
 /** How a reading ends: `done`, given up by people, or failed for good, until somebody connects it anew. */

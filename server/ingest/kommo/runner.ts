@@ -266,7 +266,9 @@ export class Runner implements Running {
     }
     let waitMs = 0;
     const isDone = await this.#attempt(health, pass, async () => {
-      waitMs = await stepBackground(session, background);
+      const stepped = await stepBackground(session, background);
+      waitMs = stepped.waitMs;
+      return stepped.hasAsked;
     });
     if (!isDone) return Math.min(health.restMs(pass), LOOK_MS);
     const { clock, stretch } = this.#means;
