@@ -206,7 +206,7 @@ describe('two workers', () => {
           accounts.every((account) =>
             requestsOf(account, after).some(({ endpoint }) => endpoint === 'leads'),
           ),
-        { says: 'each is asked', timeoutMs: 40_000, everyMs: 200 },
+        { says: 'each is asked', timeoutMs: 90_000, everyMs: 200 },
       );
     };
     const shared = world.fake.requests.count;
@@ -224,12 +224,12 @@ describe('two workers', () => {
           if ((await world.leads(connection)).size !== 1) return false;
         return true;
       },
-      { says: 'nothing is lost', timeoutMs: 40_000, everyMs: 200 },
+      { says: 'nothing is lost', timeoutMs: 90_000, everyMs: 200 },
     );
     const taken = world.fake.requests.count;
     await asked(taken);
     for (const account of accounts) expect(addresses(account, taken)).toEqual([second.name]);
-  });
+  }, 180_000);
 });
 
 describe('the state of a connection', () => {
