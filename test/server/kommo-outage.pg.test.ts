@@ -17,7 +17,7 @@ beforeAll(async () => {
     isLossy: false,
     isLate: false,
   } as const;
-  play = await openPlay(7, { weather, size: { leads: 300, contacts: 200 } });
+  play = await openPlay(7, { weather, size: { leads: 900, contacts: 300 } });
   await untilEqual(play, 600);
 });
 afterAll(() => play.live.stop());
@@ -32,13 +32,21 @@ async function told(): Promise<{ status: string; reason: string }> {
 test('ten minutes without Kommo lose nothing; people are told, and told that it is over', async () => {
   const { world, live } = play;
   const between = happening(play, { oneIn: 2, isPlain: false });
+  const { kommo } = live;
   const read = await readAt(play);
   await live.run(30, { between });
   await world.fake.goDown();
   await live.run(240, { between });
+  kommo.bulkEdit('leads', { count: 300 });
+  await live.run(5);
+  kommo.bulkEdit('leads', { count: 500 });
+  play.ledger.note();
   expect(await told()).toEqual({ status: 'connected', reason: '' });
   await live.run(360, { between });
   expect(await told()).toMatchObject({ status: 'error', reason: expect.stringMatching(/Kommo/) });
+  // While the pages of all that are read, rows go on moving from one to another.
+  const does = { kind: 'edit', rows: 30 } as const;
+  world.fake.faults.add({ subdomain: kommo.subdomain, endpoint: 'leads', times: 4, does });
   await world.fake.comeBack();
   await untilEqual(play, 300);
   expect(await told()).toEqual({ status: 'connected', reason: '' });

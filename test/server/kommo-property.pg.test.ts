@@ -51,5 +51,5 @@ describe.each(seeds)('whatever happens over there and on the way (seed %i)', (se
       const says = `seed ${seed}, ${JSON.stringify(weather)}: ${String(error)}`;
       throw new Error(says, { cause: error });
     }
-  });
+  }, 180_000);
 });

@@ -132,25 +132,23 @@ function fieldsOf(json: string | null | undefined): [string, unknown][] {
   return Object.entries(fields).toSorted(([one], [other]) => (one < other ? -1 : 1));
 }
 
+type Wanted = {
+  readonly truth: Truth;
+  /** Phones that lead to one of those who have or had them, or to nobody. */
+  readonly shared: ReadonlySet<string>;
+};
+
 /** Why they differ, line by line; empty when they do not. */
-export function differences(truth: Truth, stored: ReadonlyMap<string, string>): string[] {
-  const phones = ownersOf(truth);
+export function differences(
+  { truth, shared }: Wanted,
+  stored: ReadonlyMap<string, string>,
+): string[] {
   return [...new Set([...truth.keys(), ...stored.keys()])].flatMap((key) => {
     const [wanted, found] = [truth.get(key), stored.get(key)];
     if (isFrozen(truth, key) || isSame(key, wanted, found)) return [];
-    if (isOfNoInterest(key, { truth, found, phones })) return [];
+    if (isOfNoInterest(key, { truth, found, shared })) return [];
     return [`${key}: ${found ?? 'nothing'} is ${wanted ?? 'nothing'} in Kommo`];
   });
-}
-
-/** Contacts of Kommo that have each phone. */
-function ownersOf(truth: Truth): ReadonlyMap<string, number> {
-  const owners = new Map<string, number>();
-  for (const key of truth.keys()) {
-    const [, , what, phone = ''] = key.split(' ');
-    if (what === 'phone') owners.set(phone, (owners.get(phone) ?? 0) + 1);
-  }
-  return owners;
 }
 
 function isSame(key: string, wanted: string | undefined, found: string | undefined): boolean {
@@ -171,19 +169,14 @@ function isSame(key: string, wanted: string | undefined, found: string | undefin
   return JSON.stringify(one) === JSON.stringify({ ...other, contact: UNSAID });
 }
 
-type Context = {
-  readonly truth: Truth;
-  readonly found: string | undefined;
-  readonly phones: ReadonlyMap<string, number>;
-};
+type Context = Wanted & { readonly found: string | undefined };
 
-function isOfNoInterest(key: string, { truth, found, phones }: Context): boolean {
+function isOfNoInterest(key: string, { truth, found, shared }: Context): boolean {
   const [entity, id, what, name = ''] = key.split(' ');
   // What is not there (any more) need never have been ours; a contact or a lead that was, is marked.
   if (truth.get(key) === 'gone' || truth.get(key) === 'away') return found === undefined;
   if (found === 'gone' && !truth.has(key)) return true;
-  // Two of one phone: it leads to one of them.
-  if (what === 'phone' && truth.has(key) && (phones.get(name) ?? 0) > 1) return true;
+  if (what === 'phone' && truth.has(key) && shared.has(name)) return true;
   // The contact that it names and that is gone was never ours.
   if (what === 'own') return truth.get(`lead ${id}`)?.includes(`"contact":"${UNSAID}"`) === true;
   // Of people, and of before.

@@ -160,6 +160,17 @@ export function tableOf(key: string): string | undefined {
   return entity === 'pipeline' ? 'pipelines' : 'pipeline_stages';
 }
 
+export function sharedIn(truth: Truth): Set<string> {
+  const [once, twice] = [new Set<string>(), new Set<string>()];
+  for (const key of truth.keys()) {
+    const [, , what, phone = ''] = key.split(' ');
+    if (what !== 'phone') continue;
+    if (once.has(phone)) twice.add(phone);
+    once.add(phone);
+  }
+  return twice;
+}
+
 /** Counts, row by row, how often the truth has changed. */
 export class Ledger {
   readonly #world: World;
@@ -167,11 +178,14 @@ export class Ledger {
   #truth: Truth;
   #changes = new Map<string, number>();
   hasLostStages = false;
+  /** Phones that two contacts have, or had: they lead to one of them, or to nobody once that one has given it up. */
+  readonly shared = new Set<string>();
 
   constructor(world: World, setting: TruthSetting) {
     this.#world = world;
     this.#setting = setting;
     this.#truth = truthOf(world, setting);
+    for (const phone of sharedIn(this.#truth)) this.shared.add(phone);
   }
 
   get truth(): Truth {
@@ -188,6 +202,7 @@ export class Ledger {
       this.#changes.set(key, (this.#changes.get(key) ?? 0) + 1);
     }
     this.#truth = after;
+    for (const phone of sharedIn(after)) this.shared.add(phone);
   }
 
   /** Real changes since it was last asked, by row. */

@@ -69,8 +69,15 @@ export function drawFaults(random: Random): Omit<FaultInput, 'subdomain'>[] {
     { times: 1, share: 0.01, does: { kind: 'status', status: 429, as: 'html' } },
     { times: 1, share: 0.01, does: { kind: 'status', status: 403, as: 'html' } },
   ];
-  return all.filter(() => random.below(2) === 0);
+  return [
+    ...all.filter(() => random.below(2) === 0),
+    // Pages become smaller, so that there are several of them.
+    ...SLOW.map((endpoint) => ({ ...slow, endpoint })),
+  ];
 }
+
+const SLOW = ['leads', 'contacts'] as const;
+const slow = { times: 3, share: 0.5, does: { kind: 'status', status: 504, as: 'html' } } as const;
 
 type Edit = readonly [name: string, weight: number, run: (world: World, random: Random) => void];
 
@@ -178,11 +185,11 @@ const PLAIN: readonly Edit[] = [
 
 /** What takes several rows along, or lists in which it is looked for otherwise. */
 const WILD: readonly Edit[] = [
-  ['many at once', 1, (world, random) => world.bulkEdit('leads', { count: 1 + random.below(60) })],
+  ['many at once', 1, (world, random) => world.bulkEdit('leads', { count: 1 + random.below(150) })],
   [
     'many contacts at once',
     1,
-    (world, random) => world.bulkEdit('contacts', { count: 1 + random.below(40) }),
+    (world, random) => world.bulkEdit('contacts', { count: 1 + random.below(150) }),
   ],
   [
     'several edits of one lead in one second',

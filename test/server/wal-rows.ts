@@ -9,7 +9,7 @@ export type WalRows = {
 
 let slots = 0;
 
-/** Row by row what watchWal counts; of tables with an id. The slot goes with the database. */
+/** Row by row what watchWal counts; `?` where a table has no id. The slot goes with the database. */
 export async function watchWalRows(owner: Database, tables: readonly string[]): Promise<WalRows> {
   const name = `rows_${process.pid}_${slots++}`;
   await owner.query(sql`create publication ${ident(name)} for all tables`);
@@ -30,7 +30,7 @@ export async function watchWalRows(owner: Database, tables: readonly string[]): 
         if (!relation || !tables.includes(relation.table)) return [];
         const at = relation.columns.findIndex((column) => column.name === 'id');
         const tuple = message.type === 'delete' ? message.old : message.row;
-        return [`${relation.table} ${textOf(tuple, at) ?? ''}`];
+        return [`${relation.table} ${at < 0 ? '?' : textOf(tuple, at)}`];
       });
     },
   };

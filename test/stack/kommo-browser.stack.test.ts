@@ -94,8 +94,7 @@ describe('a change in Kommo', () => {
   }
 
   it('reaches the browser by the passes every few seconds', async () => {
-    const tookMs = [await rename('Seen by a pass'), await rename('Seen by the next one')];
-    process.stdout.write(`by polling: ${tookMs.join(' and ')} ms\n`);
+    process.stdout.write(`by polling: ${await rename('Seen by a pass')} ms\n`);
   });
 
   it('reaches the browser by a webhook, when nobody passes', async () => {

@@ -11,7 +11,7 @@ import { createSecretBox } from '../../../platform/secret-box.ts';
 import { sql } from '../../../platform/sql.ts';
 import { connectKommo } from '../../../server/commands/connect-kommo.ts';
 import { differences, storedOf } from '../../server/kommo-stored.ts';
-import { truthOf, type TruthSetting } from '../../server/kommo-truth.ts';
+import { sharedIn, truthOf, type TruthSetting } from '../../server/kommo-truth.ts';
 import { createTestDatabase, eventually } from '../../support/services.ts';
 import { spawnRole, type RunningRole } from '../../support/spawn-role.ts';
 
@@ -178,7 +178,8 @@ async function untilEqual(
     async () => {
       for (const { kommo, accountId, connectionId, setting } of tenants) {
         const stored = await storedOf(owner, { accountId, id: connectionId });
-        const [first, ...more] = differences(truthOf(kommo, setting), stored);
+        const truth = truthOf(kommo, setting);
+        const [first, ...more] = differences({ truth, shared: sharedIn(truth) }, stored);
         if (first) throw new Error(`${kommo.subdomain}: ${first}, and ${more.length} more`);
       }
       return true;
