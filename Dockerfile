@@ -4,14 +4,14 @@
 # trixie and not bookworm: from Node 22 on the binaries of uWebSockets.js need glibc 2.38.
 FROM node:24-trixie-slim AS build
 WORKDIR /app
-COPY package.json package-lock.json ./
+COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts
 COPY . .
 RUN npm run build
 
 FROM node:24-trixie-slim AS dependencies
 WORKDIR /app
-COPY package.json package-lock.json ./
+COPY package.json package-lock.json .npmrc ./
 RUN npm ci --omit=dev --ignore-scripts
 # uWebSockets.js brings a binary for every system and version of Node, 257 MB; this image runs one of them.
 RUN node -e "console.log('uws_' + process.platform + '_' + process.arch + '_' + process.versions.modules + '.node')" > /tmp/keep \

@@ -1,7 +1,8 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { sql } from '../../platform/sql.ts';
 import { passContacts, passLeads } from '../../server/ingest/kommo/pass-updated.ts';
-import { LeaseLost, type Session } from '../../server/ingest/kommo/session.ts';
+import type { Session } from '../../server/ingest/kommo/session.ts';
+import { LeaseLost } from '../../server/ingest/write-in-lease.ts';
 import { countQueries, openWorkerWorld, type WorkerWorld } from './kommo-worker-world.ts';
 import { watchWal } from './wal-changes.ts';
 

@@ -6,7 +6,8 @@ import {
   type ConnectionState,
   type FailedPass,
 } from './judge-failure.ts';
-import { LeaseLost, write, type Session } from './session.ts';
+import { write, type Session } from './session.ts';
+import { LeaseLost } from '../write-in-lease.ts';
 
 const RETRY_MIN_MS = 1_000;
 const RETRY_MAX_MS = 60_000;

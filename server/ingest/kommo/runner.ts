@@ -14,7 +14,8 @@ import { passHints, settleDoubts } from './pass-hints.ts';
 import { passReference } from './pass-reference.ts';
 import { passContacts, passDeleted, passLeads } from './pass-updated.ts';
 import { PASSES, Schedule } from './schedule.ts';
-import { LeaseLost, type Session } from './session.ts';
+import type { Session } from './session.ts';
+import { LeaseLost } from '../write-in-lease.ts';
 import type { PassName } from './cadence.ts';
 
 export type RunnerMeans = SessionMeans & {

@@ -1,14 +1,14 @@
 import { ClarinError, ERRORS } from '../../../domain/errors.ts';
-import { backoffMs } from '../../../platform/backoff.ts';
 import type { Log } from '../../../platform/log.ts';
 import type { Metrics } from '../../../platform/metrics.ts';
 import type { Database, Queries } from '../../../platform/postgres.ts';
 import type { KommoScope } from '../../commands/apply-kommo-looks.ts';
 import type { KommoCursor } from '../../commands/kommo-cursors.ts';
-import { holdLease, type Lease } from '../../commands/lease-work.ts';
+import type { Lease } from '../../commands/lease-work.ts';
 import type { KommoClient } from '../../kommo/client.ts';
 import type { Turn } from '../../kommo/turn.ts';
 import type { Clock } from '../clock.ts';
+import { writeInLease } from '../write-in-lease.ts';
 import type { Connection } from './connections.ts';
 import type { References } from './pass-reference.ts';
 import type { Reading } from './read-updated.ts';
@@ -61,46 +61,9 @@ export async function lookAt<T>(session: Session, ask: () => Promise<T>): Promis
   return { value, at: { sent, received: (session.looks += 1) } };
 }
 
-/** Somebody else has the lease: nothing was written, and nothing may be. */
-export class LeaseLost extends Error {
-  constructor(resource: string) {
-    super(`the lease of ${resource} is with somebody else`);
-    this.name = 'LeaseLost';
-  }
-}
-
-/** Other writers in the same rows: after some tries they are through. */
-const ATTEMPTS_MAX = 5;
-const RETRY = { minMs: 50, maxMs: 2_000 };
-
-/**
- * One transaction, refused when the lease is not ours any more. Tried again when it ran into another one.
- * @throws LeaseLost, ClarinError, the signal's reason.
- */
-export async function write<T>(session: Session, work: (tx: Queries) => Promise<T>): Promise<T> {
-  const { database, lease, clock, signal } = session;
-  return session.writes.take(async () => {
-    for (let attempt = 0; ; attempt++) {
-      try {
-        const { value: outcome } = await database.transaction(
-          async (tx) =>
-            (await holdLease(tx, lease)) === 'held' ? { value: await work(tx) } : undefined,
-          { origin: { source: 'kommo' }, signal },
-        );
-        if (outcome) return outcome.value;
-      } catch (error) {
-        if (signal.aborted || attempt + 1 >= ATTEMPTS_MAX || !isCollision(error)) throw error;
-        await clock.sleep(backoffMs(attempt, RETRY) * (0.5 + clock.random()), signal);
-        continue;
-      }
-      throw new LeaseLost(lease.resource);
-    }
-  });
-}
-
-/** A deadlock, a lock that was waited for too long, somebody who was quicker with the same row. */
-function isCollision(error: unknown): boolean {
-  return error instanceof ClarinError && (error.code === 'timeout' || error.code === 'conflict');
+/** One transaction by virtue of the lease, one at a time. @throws LeaseLost, ClarinError, the signal's reason. */
+export function write<T>(session: Session, work: (tx: Queries) => Promise<T>): Promise<T> {
+  return session.writes.take(() => writeInLease({ ...session, source: 'kommo' }, work));
 }
 
 /** Whether fewer rows in one transaction may help: something about one of them is refused, or all take too long. */
