@@ -27,6 +27,17 @@ const kommoUrl = z
   }, 'must be a URL that begins with https:// (http:// on a loopback address) and has neither user nor query')
   .transform((value) => value.replace(/\/+$/, ''));
 
+/** Plain WebSocket only where nobody listens: `http` and `ws` are unsafe elsewhere alike. */
+const whatsappUrl = z
+  .string()
+  .refine(
+    (value) =>
+      URL.canParse(value) &&
+      (new URL(value).protocol === 'wss:' ||
+        (new URL(value).protocol === 'ws:' && isOnLoopback(new URL(value)))),
+    'must be a URL that begins with wss:// (ws:// on a loopback address)',
+  );
+
 const KEY_BYTES = 32;
 
 /** In hex, or in base64 of either alphabet. */
@@ -122,6 +133,12 @@ export const settings = z.object({
     .default('default'),
   /** Kommo allows seven to an address; a fake one on this machine as many as it likes. */
   KOMMO_REQUESTS_PER_SECOND: z.coerce.number().min(0.1).max(1_000).default(6),
+  /** Where WhatsApp is reached. */
+  WHATSAPP_URL: whatsappUrl.default('wss://web.whatsapp.com/ws/chat'),
+  /** Chats that a device may begin by writing first, in a day: WhatsApp bans who does so too often. */
+  WHATSAPP_NEW_CHATS_PER_DAY: z.coerce.number().int().min(0).max(100_000).default(20),
+  /** From one message of a device to its next, at least. */
+  WHATSAPP_SEND_INTERVAL_MS: z.coerce.number().int().min(0).max(3_600_000).default(1_000),
   /** Where `clarin dev` keeps Postgres' data, logs and its secrets. */
   CLARIN_DATA_DIR: z.string().optional(),
   /** `clarin dev` connects its demo account to a fake Kommo, where something happens all the time. */
@@ -160,6 +177,13 @@ export type KommoIntegration = {
   readonly redirectUri: string;
 };
 
+/** How WhatsApp is talked to. */
+export type WhatsAppConfig = {
+  readonly url: string;
+  readonly newChatsPerDay: number;
+  readonly sendIntervalMs: number;
+};
+
 export type Config = {
   readonly databaseUrl: string;
   readonly migrateDatabaseUrl: string;
@@ -189,6 +213,7 @@ export type Config = {
   /** Of a role that has no use for it: nothing that works. */
   readonly media: MediaConfig;
   readonly kommo: KommoConfig;
+  readonly whatsapp: WhatsAppConfig;
 };
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -256,6 +281,11 @@ export function readConfig(
     logLevel: value.LOG_LEVEL,
     media: readMediaConfig(value),
     kommo: readKommoConfig(value),
+    whatsapp: {
+      url: value.WHATSAPP_URL,
+      newChatsPerDay: value.WHATSAPP_NEW_CHATS_PER_DAY,
+      sendIntervalMs: value.WHATSAPP_SEND_INTERVAL_MS,
+    },
   };
 }
 

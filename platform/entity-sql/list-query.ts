@@ -74,7 +74,9 @@ export function sortShape(list: ListDeclaration): Record<string, z.ZodType<strin
             .string()
             .max(SEARCH_MAX)
             .optional()
-            .describe(`Anywhere in: ${list.search.join(', ')}`),
+            .describe(
+              `Anywhere in: ${list.search.join(', ')}; one or two characters where words begin`,
+            ),
         }
       : {}),
   };

@@ -149,8 +149,8 @@ function foundByEither(reach: Reach, query: MessageSearch): Sql {
     matched as materialized (
       select candidate.id, candidate.sent_at
       from public.messages as candidate
-      where ${conditionsOf(reach, query)}${momentsOf('candidate', query)}
-        and (select count(*) from recent) <= ${query.limit}
+      where ${conditionsOf(reach, query)} and candidate.body ilike ${containsPattern(query.search)}
+        ${momentsOf('candidate', query)} and (select count(*) from recent) <= ${query.limit}
     ),
     found as (
       select id, sent_at from recent where (select count(*) from recent) > ${query.limit}
@@ -159,22 +159,22 @@ function foundByEither(reach: Reach, query: MessageSearch): Sql {
     )`;
 }
 
-/** The newest that match, one more than the page shows. */
+/** The newest that match, one more than the page shows, by reading them: see matchesHere in conditions.ts. */
 function findIn(reach: Reach, query: MessageSearch, source: Sql): Sql {
   return sql`
       select candidate.id, candidate.sent_at
       from ${source} as candidate
       where ${conditionsOf(reach, query)}${momentsOf('candidate', query)}
+        and lower(candidate.body) like lower(${containsPattern(query.search)})
       order by candidate.sent_at desc, candidate.id desc
       limit ${query.limit + 1}`;
 }
 
 function conditionsOf(reach: Reach, query: MessageSearch): Sql {
-  const { search, chatId, deviceId } = query;
+  const { chatId, deviceId } = query;
   const conditions = [
     inReach(messages, 'candidate', reach),
     sql`candidate.target_message_id is null`,
-    sql`candidate.body ilike ${containsPattern(search)}`,
   ];
   if (chatId !== undefined) conditions.push(sql`candidate.chat_id = ${chatId}`);
   if (deviceId !== undefined) conditions.push(sql`candidate.device_id = ${deviceId}`);

@@ -1,6 +1,6 @@
 import type { Entity } from '../../domain/entity.ts';
 import { column, join, sql, type Sql } from '../sql.ts';
-import { linkedFilters, matches, searchedColumns } from './conditions.ts';
+import { linkedFilters, matchesHere, searchedColumns } from './conditions.ts';
 import type { ListQuery } from './list-query.ts';
 import { tableOf } from './scope.ts';
 
@@ -38,14 +38,14 @@ export function probeOf(
   }
   if (query.search !== undefined) {
     const { own, embeds } = searchedColumns(entity);
-    const ways = own.length > 0 ? [matches(alias, own, query.search)] : [];
+    const ways = own.length > 0 ? [matchesHere(alias, own, query.search)] : [];
     for (const name of own) columns.add(name);
     for (const [name, shown] of embeds) {
       const embed = entity.embeds[name];
       if (embed?.kind !== 'one') throw new Error(`${entity.table}: ${name} cannot be searched`);
       columns.add(embed.by);
       ways.push(sql`(
-        select ${matches('shown', shown, query.search)}
+        select ${matchesHere('shown', shown, query.search)}
         from ${tableOf(embed.table)} as shown
         where shown.account_id = ${accountId} and shown.id = ${column(alias, embed.by)}
       )`);

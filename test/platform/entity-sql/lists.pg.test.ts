@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { contacts } from '../../../domain/entities/contacts.ts';
 import { leads } from '../../../domain/entities/leads.ts';
 import { ENTITIES } from '../../../domain/registry.ts';
 import { listEntities, readEntity } from '../../../platform/entity-sql.ts';
@@ -176,6 +177,25 @@ describe('the list of leads', () => {
         }),
       ),
     ).toEqual(idsOf(of));
+  });
+
+  it('finds one or two characters where words begin, and longer texts anywhere', async () => {
+    const { accountId } = world.account;
+    await world.db.query(sql`
+      insert into public.contacts (account_id, custom_name, phone)
+      values (${accountId}, 'Zöe Xwilliams', null), (${accountId}, 'Oxwall', null), (${accountId}, '%wx', '51777')`);
+    const names = async (search: string): Promise<unknown[]> => {
+      const { data } = await world.list(contacts, { search, sort: 'created_at' });
+      return data.map((row) => (row as { display_name: string }).display_name).sort();
+    };
+    expect(await names('xw')).toEqual(['Zöe Xwilliams']);
+    expect(await names('XW')).toEqual(['Zöe Xwilliams']);
+    expect(await names('ZÖ')).toEqual(['Zöe Xwilliams']);
+    expect(await names('xwa')).toEqual(['Oxwall']);
+    expect(await names('XWI')).toEqual(['Zöe Xwilliams']);
+    expect(await names('%w')).toEqual(['%wx']);
+    expect(await names('+51 777')).toEqual(['%wx']);
+    expect(await names('77')).toEqual([]);
   });
 
   it('is an empty list when nothing fits', async () => {

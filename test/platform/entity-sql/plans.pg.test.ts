@@ -85,6 +85,9 @@ it('searching uses trigrams, of the account only, in both tables', async () => {
   const plans = await listPlan(contacts, { search: 'c4ca4238a0' });
   expect(indexes(plans)).toContain('contacts_search');
   expect(isRead(plans, 'contacts')).toBe(false);
+  const short = await listPlan(contacts, { search: 'q7' });
+  expect(indexes(short)).toContain('contacts_search');
+  expect(isRead(short, 'contacts')).toBe(false);
 });
 
 it('the board counts and takes the first leads of each stage from the index of the board', async () => {
