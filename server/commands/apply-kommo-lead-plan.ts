@@ -10,6 +10,10 @@ export type StoredLead = {
   readonly value: string;
   readonly currency: string;
   readonly pipelineId: number;
+  /** Which one of Kommo's that is; null: one of people's own. */
+  readonly kommoPipelineId: number | null;
+  /** Kommo has it, and people no longer follow it. */
+  readonly isUnfollowed: boolean;
   readonly stageId: number;
   readonly assignedTo: number | null;
   readonly closeReason: string | null;
@@ -67,6 +71,8 @@ export type LeadTarget = {
     readonly assignedTo: number | null;
     readonly placeholderId: number | null;
     readonly hasPlaceholder: boolean;
+    /** It went where nobody follows it. */
+    readonly isAway: boolean;
     readonly isMisplaced: boolean;
   };
 };
@@ -96,20 +102,36 @@ export function planLeads(
     if (lead?.isOthers || (look.isAway && !lead)) continue;
     const verdict = judgeLook(look, lead?.look);
     if (verdict === 'tombstone') tombstones.push(look);
-    if (verdict !== 'write') continue;
+    if (verdict !== 'write' || (lead && isFrozen(look, lead))) continue;
     const target = look.isAway ? planAway(look, lead) : planFollowed(look, lead, contacts);
     if (target) targets.push(target);
   }
   return { targets, tombstones };
 }
 
-/** A lead that went where nobody follows it goes to the archive, as it was. */
+/**
+ * What came of a pipeline stays as it was when people stopped following it, or when it went to Kommo's archive, whatever
+ * becomes of its leads over there; but for the trash. How they look is not noted, so that they are looked at anew once it
+ * is followed again.
+ */
+function isFrozen(look: MappedLead, lead: StoredLead): boolean {
+  return look.isAway && lead.look?.deletedAt === null && hasStayed(look, lead);
+}
+
+/** It is not the lead that went away. */
+function hasStayed(look: MappedLead, lead: StoredLead): boolean {
+  if (lead.look?.isAway) return false;
+  return lead.isUnfollowed || lead.kommoPipelineId === look.kommoPipelineId;
+}
+
+/** A lead that went where nobody follows it goes to the archive, as it was. One that has stayed comes out of the trash. */
 function planAway(look: MappedLead, lead: StoredLead | undefined): LeadTarget | undefined {
   if (!lead) return undefined;
   const placeholderId = lead.look?.placeholderId ?? null;
+  const isLeft = !hasStayed(look, lead);
   const { title, value, currency, stageId, assignedTo, closeReason, closedAt } = lead;
   return {
-    look,
+    look: isLeft || !lead.look ? look : { ...look, hash: lead.look.hash },
     lead,
     contact: { kind: 'known', id: lead.contactId },
     values: {
@@ -123,7 +145,7 @@ function planAway(look: MappedLead, lead: StoredLead | undefined): LeadTarget | 
       custom_fields: {},
       gone_fields: [],
     },
-    archive: lead.look?.isAway ? 'as it is' : 'in',
+    archive: isLeft && !lead.look?.isAway ? 'in' : 'as it is',
     isUntrashed: lead.look?.isTrashedByUs ?? false,
     leftId: undefined,
     renamedId: undefined,
@@ -132,6 +154,7 @@ function planAway(look: MappedLead, lead: StoredLead | undefined): LeadTarget | 
       assignedTo: lead.look?.assignedTo ?? null,
       placeholderId,
       hasPlaceholder: placeholderId !== null,
+      isAway: isLeft,
       isMisplaced: false,
     },
   };
@@ -162,6 +185,7 @@ function planFollowed(
       assignedTo: look.assignedTo ?? null,
       placeholderId,
       hasPlaceholder,
+      isAway: false,
       isMisplaced: look.stageId === undefined,
     },
   };

@@ -186,7 +186,7 @@ async function writeLooks(
     given: note.given,
     tags: look.isAway ? null : look.tags.map(({ id }) => id),
     assigned_to: note.assignedTo,
-    is_away: look.isAway,
+    is_away: note.isAway,
     archived: archive === 'in' && lead?.isArchived === false,
     placeholder_id: note.hasPlaceholder ? (note.placeholderId ?? contactId) : null,
     is_misplaced: note.isMisplaced,

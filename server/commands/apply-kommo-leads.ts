@@ -137,6 +137,19 @@ async function readStored(
       ) as lead
     )
     select lead.id, lead.kommo_id, lead.contact_id, lead.title, lead.value, lead.currency, lead.pipeline_id,
+      (
+        select pipeline.kommo_id
+        from public.pipelines as pipeline
+        where pipeline.account_id = ${accountId} and pipeline.id = lead.pipeline_id
+        limit 1
+      ) as kommo_pipeline_id,
+      (
+        select not listed.is_connected
+        from public.kommo_pipelines as listed
+        where listed.account_id = ${accountId} and listed.connection_id = ${connectionId}
+          and listed.pipeline_id = lead.pipeline_id
+        limit 1
+      ) as is_unfollowed,
       lead.stage_id, lead.assigned_to, lead.close_reason, lead.closed_at, lead.archived_at is not null as is_archived,
       encode(known.hash, 'hex') as hash, known.source_updated_at, known.assigned_to as was_assigned_to,
       extract(epoch from known.deleted_at)::bigint as deleted_at, known.is_away,
@@ -187,6 +200,8 @@ function readLead(row: TextRow): StoredLead {
     value: row['value'] ?? '',
     currency: row['currency'] ?? '',
     pipelineId: Number(row['pipeline_id']),
+    kommoPipelineId: numberOf(row['kommo_pipeline_id']),
+    isUnfollowed: row['is_unfollowed'] === 't',
     stageId: Number(row['stage_id']),
     assignedTo: numberOf(row['assigned_to']),
     closeReason: row['close_reason'] ?? null,

@@ -7,7 +7,7 @@ type Options = { accountId: number; connectionId: number; connectedIds: readonly
 
 /**
  * The pipelines of a Kommo account that are followed from now on; the others no longer are, and what came of them
- * stays. False: no such connection. @throws ClarinError unprocessable, naming ids that are of none of its pipelines.
+ * stays as it is (apply-kommo-lead-plan.ts): only what is deleted over there goes to the trash here too. False: no such connection. @throws ClarinError unprocessable, naming ids that are of none of its pipelines.
  */
 export async function chooseKommoPipelines(
   tx: Queries,

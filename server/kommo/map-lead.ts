@@ -29,6 +29,8 @@ type Look = {
   /** Unix seconds by Kommo's clock. */
   readonly updatedAt: number;
   readonly isDeleted: boolean;
+  /** Kommo's id of the pipeline that it is in. */
+  readonly kommoPipelineId: number;
   /** Of all that is mapped but createdAt. */
   readonly hash: string;
 };
@@ -67,6 +69,7 @@ export function mapLead(lead: KommoLead, world: LeadWorld): MappedLead {
     id: lead.id,
     updatedAt: lead.updated_at,
     isDeleted: lead.is_deleted ?? false,
+    kommoPipelineId: lead.pipeline_id,
   };
   const pipeline = world.pipelines.get(lead.pipeline_id);
   if (!pipeline) return { ...look, isAway: true, hash: hashOf(['away']) };

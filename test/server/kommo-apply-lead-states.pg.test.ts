@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { sql } from '../../platform/sql.ts';
 import { missingKommoContacts } from '../../server/commands/known-kommo.ts';
 import { tombstoneKommo } from '../../server/commands/tombstone-kommo.ts';
@@ -88,15 +88,67 @@ describe('a lead in a pipeline that is not followed', () => {
     for (const { id } of [kept, taken])
       expect((await world.lead(id))['archived_at']).not.toBeNull();
   });
+});
 
-  it('is followed again as soon as its pipeline is', async () => {
-    const given = await newLead();
+describe('what came of a pipeline that is no longer followed', () => {
+  const bury = (id: number, at: number) =>
+    world.run((tx) => tombstoneKommo(tx, world.scope, { entity: 'lead', ids: [id], at }));
+  let pipeline: number;
+  let statuses: [number, number, number];
+  const newOne = () => world.newKommoLead({ name: 'Here', pipeline, status: statuses[1] });
+
+  beforeEach(async () => {
+    ({ pipeline, statuses } = await world.followed());
+  });
+
+  it('stays as it is, wherever its leads go over there, and is read again once it is followed again', async () => {
+    const [one, moved] = [await newOne(), await newOne()];
     await world.follow(pipeline, false);
-    await world.leads({ ...given, at: T + 1, name: 'Away' });
-    expect((await world.lead(given.id))['archived_at']).not.toBeNull();
+    const elsewhere = { pipeline: world.next(), status: 1 };
+    const looks = [
+      { ...one, at: T + 1, name: 'Away' },
+      { ...moved, ...elsewhere, at: T + 1, name: 'Away' },
+    ];
+    const written = await world.logged(async () => {
+      expect(await world.leads(...looks)).toEqual({ changed: 0, unchanged: 2 });
+    });
+    expect(written).toEqual([]);
+    for (const { id } of [one, moved])
+      expect(await world.lead(id)).toMatchObject({ title: 'Here', archived_at: null });
     await world.follow(pipeline);
-    await world.leads({ ...given, at: T + 1, name: 'Away' });
-    expect(await world.lead(given.id)).toMatchObject({ title: 'Away', archived_at: null });
+    expect(await world.leads(...looks)).toEqual({ changed: 2, unchanged: 0 });
+    expect(await world.lead(one.id)).toMatchObject({ title: 'Away', archived_at: null });
+    const gone = await world.lead(moved.id);
+    expect(gone['title']).toBe('Here');
+    expect(gone['archived_at']).not.toBeNull();
+  });
+
+  it('stays when the pipeline went to the archive over there; leads that left one that is gone do not', async () => {
+    const [kept, left] = [await newOne(), await newOne()];
+    await world.db.query(sql`
+      delete from public.kommo_pipelines
+      where account_id = ${world.accountId} and kommo_id = ${pipeline}`);
+    await world.leads(
+      { ...kept, at: T + 1, name: 'Away' },
+      { ...left, pipeline: world.next(), status: 1, at: T + 1 },
+    );
+    expect(await world.lead(kept.id)).toMatchObject({ title: 'Here', archived_at: null });
+    expect((await world.lead(left.id))['archived_at']).not.toBeNull();
+  });
+
+  it('goes to the trash when it is deleted over there, and comes back as it was', async () => {
+    const given = await newOne();
+    await world.follow(pipeline, false);
+    expect(await bury(given.id, T + 1)).toBe(1);
+    expect((await world.lead(given.id))['deleted_at']).not.toBeNull();
+    const restored = { ...given, at: T + 2, name: 'Restored' };
+    expect(await world.leads(restored)).toMatchObject({ changed: 1 });
+    expect(await world.leads({ ...restored, at: T + 3 })).toMatchObject({ changed: 0 });
+    const back = { title: 'Here', deleted_at: null, archived_at: null, kommo_deleted_at: null };
+    expect(await world.lead(given.id)).toMatchObject(back);
+    await world.follow(pipeline);
+    await world.leads({ ...restored, at: T + 3 });
+    expect(await world.lead(given.id)).toMatchObject({ ...back, title: 'Restored' });
   });
 });
 
