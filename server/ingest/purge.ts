@@ -49,7 +49,16 @@ export const PURGES: readonly Purge[] = [
   {
     table: 'leads',
     says: 'leads in the trash for 30 days',
-    statement: byId(sql`public.leads`, sql`deleted_at < now() - interval '30 days'`),
+    // One that Kommo still has would be made again by the next reading of everything: it stays in the trash.
+    statement: byId(
+      sql`public.leads`,
+      sql`deleted_at < now() - interval '30 days' and not exists (
+        select from private.kommo_leads as known
+        join public.kommo_connections as keeper on keeper.id = known.connection_id
+        where known.lead_id = leads.id and known.deleted_at is null and not known.is_away
+          and keeper.status <> 'disconnected'
+      )`,
+    ),
   },
   {
     table: 'device_pairings',

@@ -1,9 +1,12 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { sql } from '../../platform/sql.ts';
+import { openBackground, stepBackground } from '../../server/ingest/kommo/background.ts';
 import { passEvents, type EventsKnown } from '../../server/ingest/kommo/pass-events.ts';
+import { passHints } from '../../server/ingest/kommo/pass-hints.ts';
 import { passDeleted, passLeads } from '../../server/ingest/kommo/pass-updated.ts';
 import type { Session } from '../../server/ingest/kommo/session.ts';
 import { stepSweep, SWEEP_BEGIN } from '../../server/ingest/kommo/sweep.ts';
+import { PURGES, purgeTable } from '../../server/ingest/purge.ts';
 import {
   knownAccount,
   openWorkerWorld,
@@ -208,5 +211,83 @@ describe('the sweep', () => {
     world.fake.faults.remove(fault.id);
     while (step.outcome !== 'round') step = await stepSweep(session, step.position);
     expect(await deletedLeads(account)).toEqual([ids[2]]);
+  });
+});
+
+describe('a lead that is gone for good here after 30 days in the trash', () => {
+  /** A month later. */
+  async function purge({ connection }: Account): Promise<void> {
+    await world.owner.query(sql`
+      update public.leads set deleted_at = now() - interval '31 days'
+      where account_id = ${connection.accountId} and deleted_at is not null`);
+    const leads = PURGES.find(({ table }) => table === 'leads');
+    await purgeTable({ ...world.by.means, metrics: world.metrics }, leads!);
+  }
+  const idsHere = async ({ connection }: Account): Promise<number[]> => [
+    ...(await world.leads(connection)).keys(),
+  ];
+  /** Whatever is asked, by whomever. */
+  async function askAll({ session, ids, connection }: Known): Promise<void> {
+    session.seen.lead.forgetAll();
+    await world.owner.query(sql`
+      insert into private.kommo_hints (connection_id, entity, kommo_id)
+      select ${connection.id}, 'lead', id from unnest(${ids}::bigint[]) as id`);
+    await passHints(session);
+    await passLeads(session);
+    await passEvents(session, events());
+    await passDeleted(session);
+    const background = openBackground(session, true);
+    do {
+      await stepBackground(session, background);
+      tick(1);
+    } while (background.job);
+    expect(await sweep(session)).toBeUndefined();
+  }
+
+  test('does not come back while it is deleted in Kommo, and does once it is restored', async () => {
+    const account = await known(3);
+    const { kommo, session, ids } = account;
+    kommo.leads.tag(ids[0]!, ['VIP']);
+    kommo.leads.delete(ids[0]!);
+    kommo.leads.delete(ids[1]!);
+    tick(5);
+    await passDeleted(session);
+    await purge(account);
+    expect(await idsHere(account)).toEqual([ids[2]]);
+    await askAll(account);
+    expect(await idsHere(account)).toEqual([ids[2]]);
+    kommo.leads.restore(ids[0]!);
+    tick(5);
+    await passEvents(session, events());
+    expect((await world.leads(account.connection)).get(ids[0]!)).toMatchObject({
+      title: 'Lead 0',
+      tags: 'VIP',
+      is_trashed: 'f',
+    });
+    // Nobody has told of this one.
+    kommo.leads.restore(ids[1]!);
+    world.tick(86_400);
+    await askAll(account);
+    expect((await idsHere(account)).toSorted((left, right) => left - right)).toEqual(ids);
+  });
+
+  test('is one that Kommo does not have: what people threw away here stays in the trash as long as it does', async () => {
+    const account = await known(3);
+    const { kommo, session, ids, connection } = account;
+    await world.owner.query(sql`
+      update public.leads set deleted_at = now()
+      where account_id = ${connection.accountId} and kommo_id = ${ids[0]!}`);
+    await purge(account);
+    await askAll(account);
+    expect((await world.leads(connection)).get(ids[0]!)).toMatchObject({ is_trashed: 't' });
+    kommo.leads.delete(ids[0]!);
+    tick(5);
+    await passDeleted(session);
+    await purge(account);
+    await askAll(account);
+    expect((await idsHere(account)).toSorted((left, right) => left - right)).toEqual([
+      ids[1],
+      ids[2],
+    ]);
   });
 });
