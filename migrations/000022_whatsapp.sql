@@ -45,6 +45,8 @@ create table private.whatsapp_keys (
 -- is told that they came; gone with the commit that makes them messages.
 create table private.whatsapp_inbox (
   id bigint generated always as identity primary key,
+  -- Of one decryption: when nobody knows whether its commit came through, it is written again, and is one row.
+  key uuid not null unique,
   account_id bigint not null,
   device_id bigint not null references public.devices (id) on delete cascade,
   attrs jsonb not null,

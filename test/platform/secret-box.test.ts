@@ -17,6 +17,18 @@ describe('a sealed secret', () => {
     );
   });
 
+  it('may be bytes of any kind, which come back as a Buffer of their own', () => {
+    fc.assert(
+      fc.property(fc.uint8Array(), (bytes) => {
+        const opened = box.openBytes(box.sealBytes(bytes, PLACE), PLACE);
+        expect(Buffer.isBuffer(opened)).toBe(true);
+        expect(opened.equals(bytes)).toBe(true);
+      }),
+    );
+    const sealed = box.sealBytes(Buffer.of(0xff, 0, 0xfe), PLACE);
+    expect(() => box.openBytes(sealed, 'kommo_tokens/8/access_token')).toThrow(refused);
+  });
+
   it('shows nothing of itself and is never the same twice', () => {
     const [one, two] = [box.seal('a token', PLACE), box.seal('a token', PLACE)];
     expect(one.equals(two)).toBe(false);
