@@ -4,7 +4,7 @@ import { openLiveWorld, type Live, type LiveWorld } from './kommo-live-world.ts'
 import { differences, storedOf } from './kommo-stored.ts';
 import { Ledger, tableOf, type TruthSetting } from './kommo-truth.ts';
 import { drawFaults, drawWeather, stir, type Weather } from './kommo-weather.ts';
-import { watchWalRows, type WalRows } from './wal-rows.ts';
+import { watchWal } from './wal-changes.ts';
 
 /** A worker that reads a Kommo in which things happen, and what is to come of it. */
 export type Play = {
@@ -13,8 +13,8 @@ export type Play = {
   readonly weather: Weather;
   /** What is there, and how often each row of it has changed. */
   readonly ledger: Ledger;
-  /** What was written, of the tables that people see and of those that remember how things looked. */
-  readonly wal: WalRows;
+  /** What was written since it was last asked, of the tables that people see and of those that remember how things looked. */
+  readonly written: () => Promise<string[]>;
 };
 
 const COUNTED = [
@@ -65,10 +65,11 @@ export async function openPlay(seed: number, options: Options = {}): Promise<Pla
     followed: new Set(followed),
     members: new Map([[email.toLowerCase(), Number(member?.['id'])]]),
   };
-  const wal = await watchWalRows(world.owner, [...COUNTED, ...REMEMBERED]);
+  const wal = await watchWal(world.owner);
+  const written = () => wal.takeRows([...COUNTED, ...REMEMBERED]);
   await live.start();
   await live.follow(followed);
-  return { world, live, weather, ledger: new Ledger(kommo, setting), wal };
+  return { world, live, weather, ledger: new Ledger(kommo, setting), written };
 }
 
 /** Why Postgres is not what is over there, line by line. */
@@ -95,7 +96,7 @@ export async function untilEqual(play: Play, seconds: number): Promise<void> {
  * What was written more often than it changed since it was last asked: leads and contacts of Kommo row by row, what hangs
  * on them together.
  */
-export async function findExcess({ world, live, ledger, wal }: Play): Promise<string[]> {
+export async function findExcess({ world, live, ledger, written }: Play): Promise<string[]> {
   const { accountId } = live.connection;
   const rows = await world.owner.query(sql`
     select 'leads ' || id as row, 'lead ' || kommo_id as key
@@ -109,7 +110,7 @@ export async function findExcess({ world, live, ledger, wal }: Play): Promise<st
   const counts = new Map<string, number>();
   const count = (group: string, more: number): void =>
     void counts.set(group, (counts.get(group) ?? 0) + more);
-  for (const row of await wal.take()) {
+  for (const row of await written()) {
     const [table = ''] = row.split(' ');
     if (COUNTED.includes(table)) count(keys.get(row) ?? `other ${table}`, 1);
   }

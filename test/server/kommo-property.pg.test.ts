@@ -45,7 +45,7 @@ describe.each(seeds)('whatever happens over there and on the way (seed %i)', (se
       await live.run(700);
       await readEverything(play);
       await live.run(60);
-      expect(await play.wal.take()).toEqual([]);
+      expect(await play.written()).toEqual([]);
       expect(await differing(play)).toEqual([]);
     } catch (error) {
       const says = `seed ${seed}, ${JSON.stringify(weather)}: ${String(error)}`;

@@ -37,8 +37,42 @@ export type WorkerProcess = {
 
 let names = 0;
 
-/** A worker as a process has it, but for the process. The caller stops it, also when it was killed. */
-export function startWorker(world: WorkerWorld, timing: LeaseTiming = TIMING): WorkerProcess {
+/** Ends no wait once it is held, and does not go on: what happens then, happens because of something else. */
+export type HeldClock = Clock & {
+  hold(): void;
+  /** Waits under way. */
+  waiting(): number;
+};
+
+export function createHeldClock(): HeldClock {
+  let heldAtMs: number | undefined;
+  let waiting = 0;
+  const elapsed = (): number => heldAtMs ?? fastClock.elapsed();
+  return {
+    ...fastClock,
+    elapsed,
+    sleep: async (ms, signal) => {
+      waiting += 1;
+      try {
+        await fastClock.sleep(ms, signal);
+        if (heldAtMs !== undefined) await wait(2 ** 31 - 1, undefined, { signal });
+      } finally {
+        waiting -= 1;
+      }
+    },
+    hold: () => void (heldAtMs ??= elapsed()),
+    waiting: () => waiting,
+  };
+}
+
+/**
+ * A worker as a process has it, but for the process. The caller stops it, also when it was killed. `clock`: of its work,
+ * not of its leases.
+ */
+export function startWorker(
+  world: WorkerWorld,
+  { timing = TIMING, clock = fastClock }: { timing?: LeaseTiming; clock?: Clock } = {},
+): WorkerProcess {
   const name = `10.0.0.${++names}`;
   const log = createLog({ component: 'ingest', level: process.env['TEST_LOG'] ?? 'silent' });
   const metrics = createMetrics('test');
@@ -73,7 +107,6 @@ export function startWorker(world: WorkerWorld, timing: LeaseTiming = TIMING): W
         ),
     },
   };
-  const clock = fastClock;
   const kommo = new KommoWorker({
     databaseUrl: world.ingestUrl,
     database,
@@ -82,7 +115,9 @@ export function startWorker(world: WorkerWorld, timing: LeaseTiming = TIMING): W
     log,
     metrics,
   });
-  const leases = new Leases({ database: leasing, log, clock, timing }, [kommo.kind]).start();
+  const leases = new Leases({ database: leasing, log, clock: fastClock, timing }, [
+    kommo.kind,
+  ]).start();
   kommo.start(() => leases.wake());
   let stopped: Promise<void> | undefined;
   return {
