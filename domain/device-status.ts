@@ -80,7 +80,7 @@ const SAYINGS = {
   },
   other_number: {
     status: 'disconnected',
-    says: 'Another number was linked than this device had. Its chats belong to the number before, so the new one was unlinked again. Pair the number before, or make another device for the new one.',
+    says: 'Another number was linked than this device had. Its chats belong to the number before, so the new one was not linked. Pair the number before, or make another device for the new one.',
     isFinal: true,
   },
   conflict: {
@@ -95,7 +95,7 @@ const SAYINGS = {
   },
   fault: {
     status: 'disconnected',
-    says: 'The device stopped because of a fault of ours. Operators know; connect it again to try once more.',
+    says: 'The device stopped because of a fault of ours. Operators know; it is tried again in a quarter of an hour, or at once when you connect it.',
     isFinal: true,
   },
   logged_out_by_phone: {
