@@ -43,9 +43,13 @@ export type ContactTarget = {
   readonly values: Values | undefined;
   /** It becomes the contact of this look. */
   readonly isAdopted: boolean;
+  /** Leads that name this Kommo contact do not find it yet. */
+  readonly isUnnamed: boolean;
   /** Keys of phones that are to lead to it from now on, where nobody else has them, and of those that no longer do. */
   readonly newKeys: readonly string[];
   readonly goneKeys: readonly string[];
+  /** Kommo's ids of tags that Kommo contacts have that were merged into it. */
+  readonly otherTags: readonly number[];
   readonly given: readonly string[];
 };
 
@@ -134,11 +138,15 @@ function planTarget(
   isWritten: boolean,
 ): ContactTarget {
   const before = new Set(contact?.looks.find(({ id }) => id === look.id)?.given);
+  const others = new Set(contact && givenByOthers(look, contact));
   const phoneKeys = look.phones.map(phoneMatchKey);
   // A number that WhatsApp knows it by leads to it, whatever Kommo no longer says.
   const ownKey = contact?.jid ? keyOfJid(contact.jid) : undefined;
   const isGone = (key: string): boolean =>
-    before.has(`phone:${key}`) && !phoneKeys.includes(key) && key !== ownKey;
+    before.has(`phone:${key}`) &&
+    !phoneKeys.includes(key) &&
+    key !== ownKey &&
+    !others.has(`phone:${key}`);
   const isOwn =
     !contact ||
     (!isWritten &&
@@ -152,11 +160,13 @@ function planTarget(
     contact,
     values,
     isAdopted: isOwn && contact !== undefined && contact.kommoId !== look.id,
+    isUnnamed: !isOwn && contact?.addresses.includes(`kommo ${look.id}`) === false,
     newKeys: phoneKeys.filter((key) => !isLed(key, contact, values)),
     goneKeys: [...before].flatMap((name) => {
       const key = afterPrefix('phone:', name);
       return key !== undefined && isGone(key) ? [key] : [];
     }),
+    otherTags: [...others].flatMap((name) => afterPrefix('tag:', name) ?? []).map(Number),
     given: givenBy(look, phoneKeys),
   };
 }
@@ -200,7 +210,15 @@ function givenBy(look: MappedContact, phoneKeys: readonly string[]): string[] {
     ...(['name', 'lastName', 'email'] as const).filter((name) => look[name] !== null),
     ...phoneKeys.map((key) => `phone:${key}`),
     ...[...look.fields.keys()].map((name) => `field:${name}`),
+    ...look.tags.map(({ id }) => `tag:${id}`),
   ];
+}
+
+/** What other Kommo contacts give that were merged into the same contact of ours, and are there. */
+function givenByOthers({ id }: MappedContact, { looks }: StoredContact): string[] {
+  return looks
+    .filter((other) => other.id !== id && other.keeper === 'us' && other.deletedAt === null)
+    .flatMap(({ given }) => given);
 }
 
 function afterPrefix(prefix: string, text: string): string | undefined {

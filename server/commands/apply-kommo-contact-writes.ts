@@ -23,7 +23,7 @@ export async function writeContacts(
     target,
     contactId: target.contact?.id ?? ids.get(target.look.id) ?? 0,
   }));
-  await addPhones(tx, scope, placed);
+  await addAddresses(tx, scope, placed);
   await writeLooks(tx, scope, placed);
 }
 
@@ -126,26 +126,28 @@ async function insertContacts(
 type Placed = { readonly target: ContactTarget; readonly contactId: number };
 
 /**
- * The first one keeps a phone that two have. Each is looked up by itself, so that no plan reads the account.
+ * The first one keeps a phone that two have. Each is looked up by itself, so that no plan reads the account. The id of a
+ * Kommo contact that was merged into another one leads to that one, also when it had been deleted meanwhile.
  */
-async function addPhones(
+async function addAddresses(
   tx: Queries,
   { accountId }: KommoScope,
   placed: readonly Placed[],
 ): Promise<void> {
-  const phones = placed.flatMap(({ target, contactId }) =>
-    target.newKeys.map((key) => ({ contactId, key })),
-  );
-  if (phones.length === 0) return;
+  const added = placed.flatMap(({ target: { look, isUnnamed, newKeys }, contactId }) => [
+    ...newKeys.map((key) => ({ contactId, kind: 'phone', key })),
+    ...(isUnnamed ? [{ contactId, kind: 'kommo', key: String(look.id) }] : []),
+  ]);
+  if (added.length === 0) return;
   await tx.query(sql`
     insert into public.contact_identities (account_id, contact_id, kind, value)
-    select ${accountId}::bigint, given.contact_id, 'phone', given.key
-    from unnest(${phones.map(({ contactId }) => contactId)}::bigint[], ${phones.map(({ key }) => key)}::text[])
-      with ordinality as given (contact_id, key, place)
+    select ${accountId}::bigint, given.contact_id, given.kind, given.key
+    from unnest(${added.map(({ contactId }) => contactId)}::bigint[], ${added.map(({ kind }) => kind)}::text[],
+      ${added.map(({ key }) => key)}::text[]) with ordinality as given (contact_id, kind, key, place)
     left join lateral (
       select identity.id
       from public.contact_identities as identity
-      where identity.account_id = ${accountId} and identity.kind = 'phone' and identity.value = given.key
+      where identity.account_id = ${accountId} and identity.kind = given.kind and identity.value = given.key
       limit 1
     ) as taken on true
     where taken.id is null
@@ -158,19 +160,29 @@ async function writeLooks(
   scope: KommoScope,
   placed: readonly Placed[],
 ): Promise<void> {
+  const tags = new Map<number, number[]>();
+  for (const { target, contactId } of placed)
+    tags.set(contactId, [
+      ...(tags.get(contactId) ?? []),
+      ...target.look.tags.map(({ id }) => id),
+      ...target.otherTags,
+    ]);
   const rows = placed.map(({ target: { look, values, given }, contactId }) => ({
     kommo_id: look.id,
     row_id: contactId,
     hash: look.hash,
     updated_at: look.updatedAt,
     given,
-    tags: values ? look.tags.map(({ id }) => id) : null,
+    // A contact has the tags of all that were merged into it; whose a link is nobody knows, so only its own look takes off.
+    tags: [...new Set(tags.get(contactId))],
+    is_added: !values,
   }));
   await tx.query(sql`
     with given as materialized (
-      select given.kommo_id, given.row_id, given.hash, given.updated_at, given.given, given.tags
+      select given.kommo_id, given.row_id, given.hash, given.updated_at, given.given, given.tags, given.is_added
       from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as given (
-        kommo_id bigint, row_id bigint, hash text, updated_at bigint, given text[], tags bigint[]
+        kommo_id bigint, row_id bigint, hash text, updated_at bigint, given text[], tags bigint[],
+        is_added boolean
       )
     ),
     ${settleLinks(scope, 'contact')}

@@ -193,8 +193,8 @@ async function writeLooks(
   }));
   await tx.query(sql`
     with given as materialized (
-      select given.kommo_id, given.row_id, given.hash, given.updated_at, given.given, given.tags, given.assigned_to,
-        given.is_away, given.archived, given.placeholder_id, given.is_misplaced
+      select given.kommo_id, given.row_id, given.hash, given.updated_at, given.given, given.tags, false as is_added,
+        given.assigned_to, given.is_away, given.archived, given.placeholder_id, given.is_misplaced
       from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as given (
         kommo_id bigint, row_id bigint, hash text, updated_at bigint, given text[], tags bigint[],
         assigned_to bigint, is_away boolean, archived boolean, placeholder_id bigint, is_misplaced boolean

@@ -3,7 +3,8 @@ import { PLACES, type KommoEntity, type KommoScope } from './apply-kommo-looks.t
 
 /**
  * Tags are linked and taken off by difference, so that no reader ever sees a row without those it keeps. To go behind a
- * CTE `given` (row_id bigint, tags bigint[] of Kommo's ids; null: its tags are left alone). Only links to tags that Kommo
+ * CTE `given` (row_id bigint, tags bigint[] of Kommo's ids; null: its tags are left alone; is_added boolean: none is taken
+ * off). Only links to tags that Kommo
  * has are taken off: what people tag by hand stays. The links of each row are looked up by themselves, so that no plan
  * reads those of the account.
  */
@@ -16,7 +17,7 @@ export function settleLinks({ accountId, connectionId }: KommoScope, entity: Kom
     where mapping.connection_id = ${connectionId} and mapping.entity = ${entity}`;
   return sql`
     wanted as materialized (
-      select given.row_id, array(${mappings} and mapping.kommo_id = any(given.tags)) as tag_ids
+      select given.row_id, given.is_added, array(${mappings} and mapping.kommo_id = any(given.tags)) as tag_ids
       from given
       where given.tags is not null
     ),
@@ -31,7 +32,7 @@ export function settleLinks({ accountId, connectionId }: KommoScope, entity: Kom
           where link.account_id = ${accountId} and link.${row} = wanted.row_id
           offset 0
         ) as known
-        where known.tag_id <> all(wanted.tag_ids) and known.tag_id in (${mappings})
+        where not wanted.is_added and known.tag_id <> all(wanted.tag_ids) and known.tag_id in (${mappings})
       ) as gone
       where link.ctid = gone.place
     ),

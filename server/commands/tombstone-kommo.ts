@@ -38,11 +38,12 @@ export async function tombstoneKommo(
 /** The same for rows each of which was deleted at a time of its own. */
 export async function buryRows(
   tx: Queries,
-  { accountId, connectionId }: KommoScope,
+  scope: KommoScope,
   entity: KommoEntity,
   rows: readonly { readonly id: number; readonly at: number | undefined }[],
 ): Promise<number> {
   if (rows.length === 0) return 0;
+  const { accountId, connectionId } = scope;
   const { looks, rows: table, row } = PLACES[entity];
   const [found] = await tx.query(sql`
     with gone as materialized (
@@ -77,5 +78,33 @@ export async function buryRows(
       returning known.kommo_id
     )
     select count(*) as buried from noted`);
-  return Number(found?.['buried'] ?? 0);
+  const buried = Number(found?.['buried'] ?? 0);
+  if (entity === 'contact' && buried > 0)
+    await askForHeirs(
+      tx,
+      scope,
+      rows.map(({ id }) => id),
+    );
+  return buried;
+}
+
+/** Kommo contacts that were merged into one that is gone go on in its place: how they looked is forgotten, and asked for. */
+async function askForHeirs(
+  tx: Queries,
+  { accountId, connectionId }: KommoScope,
+  ids: readonly number[],
+): Promise<void> {
+  await tx.query(sql`
+    with heir as (
+      update private.kommo_contacts as heir
+      set hash = decode(repeat('00', 16), 'hex')
+      from public.contacts as contact
+      where contact.account_id = ${accountId} and contact.kommo_id = any(${[...ids]}::bigint[])
+        and contact.kommo_deleted_at is not null and heir.contact_id = contact.id
+        and heir.connection_id = ${connectionId} and heir.kommo_id <> contact.kommo_id and heir.deleted_at is null
+      returning heir.kommo_id
+    )
+    insert into private.kommo_hints (connection_id, entity, kommo_id)
+    select ${connectionId}::bigint, 'contact', kommo_id from heir
+    on conflict (connection_id, entity, kommo_id) do nothing`);
 }

@@ -19,7 +19,8 @@ export type KnownLook = Omit<Look, 'isDeleted'> & {
 /**
  * What a look asks for. `tombstone`: it says itself that it was deleted. Of two looks of the same second the one that
  * comes later counts, also against a tombstone: a restoration must not be lost, and a look that was late is put right
- * when deletions are asked for the next time.
+ * when deletions are asked for the next time. A later look that says the same is nothing: its moment is not worth a write,
+ * and whoever reads keeps it in memory (SeenRows).
  */
 export type Verdict = 'nothing' | 'write' | 'tombstone';
 

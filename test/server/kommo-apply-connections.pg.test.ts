@@ -20,6 +20,116 @@ afterAll(() => world.close());
 const idOf = async (id: number): Promise<number> => Number((await world.contact(id))['id']);
 
 describe('Kommo contacts that people have merged', () => {
+  const merge = (id: number, lost: number) =>
+    world.db.transaction((tx) =>
+      mergeContacts(tx, {
+        accountId: world.accountId,
+        id,
+        contactIds: [lost],
+        sees: () => true,
+      }),
+    );
+  const buryAt = (id: number, at: number) =>
+    world.run((tx) => tombstoneKommo(tx, world.scope, { entity: 'contact', ids: [id], at }));
+  const tag = (name: string) => ({ id: world.next(), name: `${name} ${world.next()}` });
+  /** Two of them, the second merged into the first, both as Kommo still has them. */
+  async function merged() {
+    const [one, two] = [world.newNumber().phone, world.newNumber().phone];
+    const [regular, vip] = [tag('Regular'), tag('VIP')];
+    const own = {
+      id: world.next(),
+      name: 'Own',
+      phones: [`+${one}`],
+      fields: { Edad: '34' },
+      tags: [regular],
+    };
+    const other = {
+      id: world.next(),
+      name: 'Other',
+      phones: [`+${two}`, `+${one}`],
+      emails: [`${two}@example.com`],
+      fields: { Sala: 'B' },
+      tags: [vip],
+    };
+    await world.contacts(own, other);
+    const [kept, lost] = [await idOf(own.id), await idOf(other.id)];
+    await merge(kept, lost);
+    return { own, other, kept, one, two, tags: [regular.name, vip.name] };
+  }
+
+  it('stay one with all that both have, however often Kommo says it', async () => {
+    const { own, other, kept, one, two, tags } = await merged();
+    const all = {
+      id: String(kept),
+      name: 'Own',
+      phone: one,
+      email: `${two}@example.com`,
+      kommo_id: String(own.id),
+    };
+    const check = async (fields: object) => {
+      const row = await world.contact(other.id);
+      expect(row).toMatchObject(all);
+      expect(JSON.parse(row['custom_fields'] ?? '')).toEqual(fields);
+      expect(await world.tagsOf('contact', kept)).toEqual(tags);
+      expect(await world.identities(kept)).toEqual(
+        [`kommo ${own.id}`, `kommo ${other.id}`, `phone ${one}`, `phone ${two}`].toSorted(),
+      );
+    };
+    // How the one that went looked is gone with it: it is written once more, and changes nothing.
+    const written = await world.logged(async () => {
+      await world.contacts(own, other);
+      await world.contacts(other, own);
+    });
+    expect(written).toEqual([]);
+    await check({ Edad: '34', Sala: 'B' });
+    await world.contacts({ ...own, at: T + 1, fields: { Edad: '35' } });
+    await check({ Edad: '35', Sala: 'B' });
+    await world.contacts(
+      { ...other, at: T + 2, phones: [`+${two}`] },
+      { ...own, at: T + 2, fields: { Edad: '36' } },
+    );
+    await check({ Edad: '36', Sala: 'B' });
+    await world.contacts({ ...own, at: T + 3, tags: [] });
+    expect(await world.tagsOf('contact', kept)).toEqual(tags.slice(1));
+  });
+
+  it('take tags of both also when the own one is read before the other', async () => {
+    const { own, other, kept, tags } = await merged();
+    await world.contacts({ ...own, at: T + 1, name: 'Own 2' });
+    await world.contacts(other);
+    expect(await world.tagsOf('contact', kept)).toEqual(tags);
+  });
+
+  it('are asked for once the own one is gone, and go on as it', async () => {
+    const { own, other, kept } = await merged();
+    await world.contacts(own, other);
+    expect(await buryAt(own.id, T + 1)).toBe(1);
+    expect((await world.contact(other.id))['kommo_deleted_at']).not.toBeNull();
+    expect(
+      await world.all(sql`
+        select entity, kommo_id from private.kommo_hints where kommo_id = any(${[own.id, other.id]}::bigint[])`),
+    ).toEqual([{ entity: 'contact', kommo_id: String(other.id) }]);
+    await world.contacts(other);
+    expect(await world.contact(other.id)).toMatchObject({
+      id: String(kept),
+      name: 'Other',
+      kommo_id: String(other.id),
+      kommo_deleted_at: null,
+    });
+  });
+
+  it('are known to leads by both, also when one was gone for a while', async () => {
+    const { pipeline, statuses } = await world.followed();
+    const { own, other, kept } = await merged();
+    await world.contacts(own, other);
+    await buryAt(own.id, T + 1);
+    await world.contacts(other);
+    await world.contacts({ ...own, at: T + 2 });
+    const ids = [own.id, other.id].map((contact) => ({ id: world.next(), contacts: [contact] }));
+    await world.leads(...ids.map((lead) => ({ ...lead, pipeline, status: statuses[0] })));
+    for (const { id } of ids) expect((await world.lead(id))['contact_id']).toBe(String(kept));
+  });
+
   it('are as the own one says, until that is gone', async () => {
     const [own, other] = [world.next(), world.next()];
     const [one, two] = [world.newNumber().phone, world.newNumber().phone];
@@ -28,14 +138,7 @@ describe('Kommo contacts that people have merged', () => {
       { id: other, name: 'Other', phones: [`+${two}`] },
     );
     const [kept, lost] = [await idOf(own), await idOf(other)];
-    await world.db.transaction((tx) =>
-      mergeContacts(tx, {
-        accountId: world.accountId,
-        id: kept,
-        contactIds: [lost],
-        sees: () => true,
-      }),
-    );
+    await merge(kept, lost);
     const third = world.newNumber();
     const phones = [`+${two}`, `+${third.phone}`];
     await world.contacts({ id: other, at: T + 1, name: 'Other 2', phones });

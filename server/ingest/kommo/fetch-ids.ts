@@ -74,7 +74,8 @@ export async function askForOne(
 }
 
 /**
- * Writes what was found and is not known to look so; what is gone is marked with it. Gives how many rows were written.
+ * Writes what was found and is not known to look so, and whatever was hinted at: somebody may want it written anew. What is
+ * gone is marked with it. Gives how many rows were written.
  * @throws as applyLeads.
  */
 export async function applyLook(
@@ -88,8 +89,9 @@ export async function applyLook(
     await also?.(tx);
   };
   const means = { at, lane, also: end };
-  const leads = session.seen.lead.filterNew(found.lead);
-  const contacts = session.seen.contact.filterNew(found.contact);
+  const isHinted = lane === 'hint';
+  const leads = isHinted ? found.lead : session.seen.lead.filterNew(found.lead);
+  const contacts = isHinted ? found.contact : session.seen.contact.filterNew(found.contact);
   let applied = { changed: 0 };
   if (leads.length > 0) applied = await applyLeads(session, leads, means);
   else if (contacts.length > 0) applied = await applyContacts(session, contacts, means);
