@@ -1,4 +1,4 @@
--- Not breaking. Locks: access exclusive on devices, for an instant.
+-- Not breaking. Locks: access exclusive on devices, for an instant; share on messages, while it is read once for an index.
 -- What a pool of WhatsApp devices needs. Credentials, keys and what waits are in the private schema: in no feed.
 
 alter table public.devices
@@ -116,6 +116,9 @@ create table private.whatsapp_sends (
 );
 create index whatsapp_sends_device_id on private.whatsapp_sends (device_id);
 
+-- They are found by their device also without those rows, as when it is deleted.
+create index messages_sending on public.messages (account_id, device_id) where status = 'sending';
+
 -- Chats that a device began by writing first: WhatsApp bans who does so too often.
 create table private.whatsapp_first_contacts (
   device_id bigint not null references public.devices (id) on delete cascade,
@@ -125,6 +128,30 @@ create table private.whatsapp_first_contacts (
   primary key (device_id, chat_id)
 );
 create index whatsapp_first_contacts_created_at on private.whatsapp_first_contacts (device_id, created_at);
+
+-- Chats that were read here, which WhatsApp is still to be told.
+create table private.whatsapp_reads (
+  chat_id bigint primary key references public.chats (id) on delete cascade,
+  account_id bigint not null,
+  device_id bigint not null references public.devices (id) on delete cascade,
+  -- What was received after this, up to the chat's last_read_at.
+  read_after timestamptz not null,
+  -- Counts how often it was read meanwhile: a worker takes away only what it has told.
+  version integer not null default 0
+);
+create index whatsapp_reads_device_id on private.whatsapp_reads (device_id);
+create function clarin.note_chat_read() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  insert into private.whatsapp_reads as noted (chat_id, account_id, device_id, read_after)
+  values (new.id, new.account_id, new.device_id, coalesce(old.last_read_at, '-infinity'))
+  on conflict (chat_id) do update set version = noted.version + 1, device_id = excluded.device_id;
+  return null;
+end $$;
+create trigger note_read after update on public.chats
+  for each row when (new.device_id is not null and new.last_read_at is distinct from old.last_read_at)
+  execute function clarin.note_chat_read();
+alter table public.chats enable always trigger note_read;
 
 -- Written every few seconds, so in no WAL: the last frame that came, by which `connected` is believed.
 create unlogged table private.whatsapp_pulses (
@@ -172,7 +199,7 @@ begin
     revoke all on private.kommo_leads, private.kommo_contacts, private.kommo_users, private.kommo_tags,
       private.ingest_workers, private.ingest_leases, private.whatsapp_sessions, private.whatsapp_keys,
       private.whatsapp_inbox, private.whatsapp_parked_receipts, private.whatsapp_messages, private.whatsapp_downloads,
-      private.whatsapp_sends, private.whatsapp_first_contacts from clarin_api;
+      private.whatsapp_sends, private.whatsapp_first_contacts, private.whatsapp_reads from clarin_api;
     revoke insert, update, delete on private.kommo_pulses, private.whatsapp_pulses, private.whatsapp_refusals,
       private.whatsapp_breaker from clarin_api;
   end if;
@@ -197,7 +224,7 @@ begin
       private.kommo_pulses, private.kommo_slots, private.kommo_pauses, private.ingest_workers,
       private.ingest_leases, private.whatsapp_sessions, private.whatsapp_keys, private.whatsapp_inbox,
       private.whatsapp_parked_receipts, private.whatsapp_messages, private.whatsapp_downloads, private.whatsapp_sends,
-      private.whatsapp_first_contacts, private.whatsapp_pulses, private.whatsapp_versions, private.whatsapp_refusals,
+      private.whatsapp_first_contacts, private.whatsapp_reads, private.whatsapp_pulses, private.whatsapp_versions, private.whatsapp_refusals,
       private.whatsapp_breaker to clarin_ingest;
     -- Who of ours a person of Kommo's is.
     grant select (id, email, is_active) on public.users to clarin_ingest;
