@@ -56,7 +56,7 @@ export function createCaller(means: KommoMeans, options: Options): Caller {
       if (!(tried instanceof KommoError)) return tried;
       if (tried.kind === 'needs_reauth') {
         refused += 1;
-        if (isNew || refused >= TOKENS_MAX) throw tried;
+        if (isNew || refused >= TOKENS_MAX) throw refusedWith(tried, grant);
         ({ grant, isNew } = await tokens.after(grant, tried));
         continue;
       }
@@ -72,6 +72,11 @@ export function createCaller(means: KommoMeans, options: Options): Caller {
       await means.sleep(delayMs, signal);
     }
   };
+}
+
+function refusedWith(error: KommoError, { keptAt }: KommoGrant): KommoError {
+  const { kind, message, status, requestId } = error;
+  return new KommoError(kind, message, { status, requestId, tokensKeptAt: keptAt });
 }
 
 export function isSlow(error: unknown): boolean {

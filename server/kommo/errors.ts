@@ -26,6 +26,7 @@ type Options = {
   untilMs?: number | undefined;
   status?: number | undefined;
   requestId?: string | undefined;
+  tokensKeptAt?: string | undefined;
 };
 
 /**
@@ -40,6 +41,8 @@ export class KommoError extends Error {
   readonly status: number | undefined;
   /** By which Kommo's support finds the request. */
   readonly requestId: string | undefined;
+  /** Of `needs_reauth`: which tokens are over (KommoGrant). Whoever tries again with these asks in vain. */
+  readonly tokensKeptAt: string | undefined;
 
   constructor(kind: KommoFailure, message: string, options: Options = {}) {
     super(message);
@@ -48,6 +51,7 @@ export class KommoError extends Error {
     this.untilMs = options.untilMs;
     this.status = options.status;
     this.requestId = options.requestId;
+    this.tokensKeptAt = options.tokensKeptAt;
   }
 }
 

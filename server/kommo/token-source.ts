@@ -65,7 +65,11 @@ export function createTokenSource(means: KommoMeans, options: Options): TokenSou
       held = await read();
       if (held.accessToken !== refused.accessToken) return { grant: held, isNew: false };
       if (held.refreshToken === undefined)
-        throw new KommoError('needs_reauth', sayEnded(held, now()), { status, requestId });
+        throw new KommoError('needs_reauth', sayEnded(held, now()), {
+          status,
+          requestId,
+          tokensKeptAt: held.keptAt,
+        });
       const renewed = await renew((kept) => kept.accessToken === refused.accessToken);
       held = renewed.grant;
       return renewed;
@@ -128,12 +132,12 @@ async function renewUntilDone(
     }
     if (error.kind !== 'needs_reauth' && error.kind !== 'not_found') throw error;
     const refused = (first ??= error);
-    if (hasLooked) throw refusal(refused, lost === grant.refreshToken);
+    const isLost = lost === grant.refreshToken;
+    if (hasLooked) throw refusal(refused, grant, isLost);
     hasLooked = true;
     if (await place.move(grant)) continue;
     host = knowingHost(means.config.url, grant.accessToken);
-    if (host === undefined || host === place.subdomain())
-      throw refusal(refused, lost === grant.refreshToken);
+    if (host === undefined || host === place.subdomain()) throw refusal(refused, grant, isLost);
   }
   throw new KommoError(
     'unavailable',
@@ -141,8 +145,13 @@ async function renewUntilDone(
   );
 }
 
-function refusal({ status, requestId }: KommoError, isLost: boolean): KommoError {
-  return new KommoError('needs_reauth', isLost ? LOST : USED_UP, { status, requestId });
+function refusal(
+  { status, requestId }: KommoError,
+  { keptAt: tokensKeptAt }: KommoGrant,
+  isLost: boolean,
+): KommoError {
+  const about = { status, requestId, tokensKeptAt };
+  return new KommoError('needs_reauth', isLost ? LOST : USED_UP, about);
 }
 
 const NO_TOKENS = 'There is no access to this Kommo account any more. Connect it again.';

@@ -89,14 +89,20 @@ export class Health {
       waitMs,
     };
     log.warn({ ...fields, says: error.message }, 'a pass over Kommo failed');
-    if (waitMs === undefined)
-      this.#refused = { tokensKeptAt: this.#session.connection.tokensKeptAt };
+    if (waitMs === undefined) this.#refuse(error);
     else if (isOfPass) this.#passes.set(pass, nowMs + waitMs);
     else this.#restsUntilMs = Math.max(this.#restsUntilMs, nowMs + waitMs);
     if (!state) return;
     if (isOfPass) this.#passTroubles.set(pass, state);
     else this.#trouble = state;
     await this.#tell(undefined);
+  }
+
+  /** They may be newer than what we know of the connection: renewed a moment ago, and refused all the same. */
+  #refuse({ tokensKeptAt }: KommoError): void {
+    const session = this.#session;
+    if (tokensKeptAt !== undefined) session.connection = { ...session.connection, tokensKeptAt };
+    this.#refused = { tokensKeptAt: session.connection.tokensKeptAt };
   }
 
   /** Somebody has done something about it: what waited for that is tried now. What Kommo asked for stays. */

@@ -1,0 +1,71 @@
+import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { sql } from '../../platform/sql.ts';
+import { connectKommo } from '../../server/commands/connect-kommo.ts';
+import { eventually } from '../support/eventually.ts';
+import { startWorker, type WorkerProcess } from './kommo-worker-process.ts';
+import { openWorkerWorld, type Account, type WorkerWorld } from './kommo-worker-world.ts';
+
+let world: WorkerWorld;
+let worker: WorkerProcess | undefined;
+
+beforeAll(async () => {
+  world = await openWorkerWorld({ isLive: true });
+});
+
+afterEach(async () => {
+  await worker?.stop();
+  // The next test has connections of its own.
+  await world.owner.query(sql`update public.accounts set is_active = false`);
+});
+
+const requestsOf = ({ kommo }: Account, after = 0) =>
+  world.fake.requests.list({ subdomain: kommo.subdomain, after });
+
+const becomes = ({ connection }: Account, status: string) =>
+  eventually(
+    async () => {
+      const row = await world.one(
+        sql`select status, status_reason from public.kommo_connections where id = ${connection.id}`,
+      );
+      return row['status'] === status ? row : undefined;
+    },
+    { says: `it is ${status}`, timeoutMs: 20_000 },
+  );
+
+/** So much happens meanwhile that whoever comes again has come. */
+async function meanwhile(): Promise<void> {
+  const other = await world.account();
+  const polls = () => requestsOf(other).filter(({ endpoint }) => endpoint === 'leads');
+  await eventually(() => polls().length >= 6, { says: 'others are asked', timeoutMs: 30_000 });
+}
+
+/** Connected anew through the integration: tokens that are renewed. */
+async function renewable(account: Account): Promise<void> {
+  const { accountId, subdomain } = account.connection;
+  const tokens = account.kommo.tokens.issuePair();
+  await world.owner.transaction((tx) =>
+    connectKommo(tx, { box: world.by.means.box, accountId, subdomain, tokens }),
+  );
+}
+
+describe('a connection whose access is refused', () => {
+  test('although it is renewed asks for no more of them until somebody connects it anew', async () => {
+    const account = await world.account();
+    await renewable(account);
+    const { subdomain } = account.kommo;
+    const refused = (endpoint: 'account' | 'leads' | 'contacts' | 'users') =>
+      world.fake.faults.add({ endpoint, subdomain, does: { kind: 'status', status: 401 } });
+    const faults = (['account', 'leads', 'contacts', 'users'] as const).map(refused);
+    worker = startWorker(world);
+    await becomes(account, 'needs_reauth');
+    const renewals = () =>
+      requestsOf(account).filter(({ endpoint }) => endpoint === 'oauth2/access_token').length;
+    expect(renewals()).toBe(1);
+    await meanwhile();
+    expect(renewals()).toBe(1);
+    for (const { id } of faults) world.fake.faults.remove(id);
+    await renewable(account);
+    await becomes(account, 'connected');
+    expect(renewals()).toBe(1);
+  });
+});
