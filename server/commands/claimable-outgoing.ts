@@ -34,7 +34,7 @@ export async function readClaimable(
       chat.jid, contact.do_not_contact, wanted.attempts, turn.may_begin,
       message.message_type in ('image', 'video', 'audio', 'document', 'sticker') as needs_file,
       wanted.since < now() - make_interval(
-        hours => case when message.status = 'pending' and message.error is not null then ${TURN_HOURS} else ${WAIT_HOURS} end
+        hours => case when message.status = 'pending' and message.error is not null then ${TURN_HOURS}::integer else ${WAIT_HOURS}::integer end
       ) as is_too_old,
       file.id as file_id, file.object_key as file_object_key, file.mimetype as file_mimetype,
       file.filename as file_filename, file.size as file_size,
