@@ -189,6 +189,33 @@ const kommoMetrics = ({ counter, gauge }: Make) => ({
   ),
 });
 
+/** Of the devices at WhatsApp. */
+const whatsappMetrics = ({ counter, gauge, histogram }: Make) => ({
+  whatsappDevices: gauge(
+    'clarin_whatsapp_devices',
+    'Devices that this process works for, by their status',
+    ['status'],
+  ),
+  whatsappCloses: counter(
+    'clarin_whatsapp_closes_total',
+    'Sockets that ended by themselves, by the number WhatsApp gave, or what happened instead',
+    ['code'],
+  ),
+  whatsappGateSeconds: histogram(
+    'clarin_whatsapp_gate_wait_seconds',
+    'Time a device waited for its turn to connect',
+    { buckets: [0.05, 0.25, 1, 5, 15, 60, 300] },
+  ),
+  whatsappBreakerOpen: gauge(
+    'clarin_whatsapp_breaker_open',
+    '1 while WhatsApp refuses the version of the client and nobody connects',
+  ),
+  whatsappFaults: counter(
+    'clarin_whatsapp_faults_total',
+    'Devices that stopped because of an exception of ours',
+  ),
+});
+
 /** Every metric of every process, named once. Units are in the names; counters end in _total. */
 export function createMetrics(role: string) {
   const registry = new Registry();
@@ -203,6 +230,7 @@ export function createMetrics(role: string) {
     ...feedMetrics(make),
     ...serviceMetrics(make),
     ...kommoMetrics(make),
+    ...whatsappMetrics(make),
   };
 }
 

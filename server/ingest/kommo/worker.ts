@@ -1,10 +1,10 @@
 import type { Running } from '../../../platform/lifecycle.ts';
-import type { KommoNote } from '../../../platform/kommo-notes.ts';
+import { KOMMO_CHANNEL, parseKommoNote, type KommoNote } from '../../../platform/kommo-notes.ts';
 import { createBell, type Bell } from '../bell.ts';
 import type { LeaseKind } from '../leases.ts';
+import { listenTo } from '../listen.ts';
 import { nextStretch } from './cadence.ts';
 import { connectionOf, readConnections, wantedLeases } from './connections.ts';
-import { listenToKommo } from './listen.ts';
 import type { SessionMeans } from './open-session.ts';
 import { Runner } from './runner.ts';
 import { watchMeans, type Waits } from './watched-means.ts';
@@ -54,8 +54,10 @@ export class KommoWorker implements Running {
   /** `wakeLeases`: there may be a connection that nobody has. */
   start(wakeLeases: () => void): this {
     const { databaseUrl, clock, log } = this.#means;
-    this.#running = listenToKommo({
+    this.#running = listenTo({
       databaseUrl,
+      channel: KOMMO_CHANNEL,
+      parse: parseKommoNote,
       clock,
       log,
       onNote: (note) => this.#hear(note, wakeLeases),

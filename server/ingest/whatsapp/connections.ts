@@ -21,6 +21,8 @@ export type DeviceView = {
   readonly code: string | undefined;
   /** Undefined: none was asked for, or it was given up. */
   readonly pairing: Pairing | undefined;
+  /** Credentials are kept, whether or not it is linked by them. */
+  readonly hasSession: boolean;
   readonly receivesGroups: boolean;
   readonly receivesMessages: boolean;
 };
@@ -53,6 +55,9 @@ export async function readDevices(db: Queries, ids: readonly number[]): Promise<
   const rows = await db.query(sql`
     select device.id, device.account_id, account.is_active, device.wanted, device.status, device.status_code,
       device.receive_groups, device.receive_messages, ${isOver} as is_over,
+      exists (
+        select from private.whatsapp_sessions as session where session.device_id = device.id
+      ) as has_session,
       pairing.id as pairing_id, pairing.kind, pairing.phone, pairing.expires_at <= clock_timestamp() as is_expired
     from public.devices as device
     join public.accounts as account on account.id = device.account_id
@@ -74,6 +79,7 @@ export async function readDevices(db: Queries, ids: readonly number[]): Promise<
           isExpired: row['is_expired'] === 't',
         }
       : undefined,
+    hasSession: row['has_session'] === 't',
     receivesGroups: row['receive_groups'] === 't',
     receivesMessages: row['receive_messages'] === 't',
   }));

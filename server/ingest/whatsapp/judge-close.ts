@@ -27,7 +27,9 @@ export type Closed =
   /** The upgrade to a WebSocket was answered by HTTP: Baileys waits for ever. */
   | { readonly kind: 'refused'; readonly httpStatus: number }
   /** Neither a QR nor a login in time. */
-  | { readonly kind: 'silent' };
+  | { readonly kind: 'silent' }
+  /** Its keys could not be read or written any more. */
+  | { readonly kind: 'store'; readonly reason: string };
 
 /** What the socket was at when it ended. */
 export type Phase = 'connecting' | 'pairing' | 'open';
@@ -80,6 +82,7 @@ const backoff = (code: DeviceCode, bounds = USUAL): Verdict => ({ kind: 'backoff
 export function judgeClose(closed: Closed, phase: Phase, history: History): Verdict {
   if (closed.kind === 'refused')
     return backoff('refused', closed.httpStatus >= 429 ? UNAVAILABLE : USUAL);
+  if (closed.kind === 'store') return backoff('connection_lost', UNAVAILABLE);
   if (closed.kind === 'silent') return backoff('no_answer');
   if (closed.conflict === 'device_removed') return unlinked(phase, 'logged_out_by_phone');
   switch (closed.statusCode) {

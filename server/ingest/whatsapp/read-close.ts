@@ -1,4 +1,5 @@
 import type { Closed } from './judge-close.ts';
+import { SessionOver } from './session-store.ts';
 
 type Node = { readonly tag?: unknown; readonly attrs?: { readonly type?: unknown } };
 
@@ -7,6 +8,7 @@ type Node = { readonly tag?: unknown; readonly attrs?: { readonly type?: unknown
  * `data`. An exception of this process has no number.
  */
 export function readClose(error: unknown): Closed {
+  if (error instanceof SessionOver) return { kind: 'store', reason: error.reason };
   const { output, data } = (error ?? {}) as {
     output?: { statusCode?: unknown };
     data?: Node;

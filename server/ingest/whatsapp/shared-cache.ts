@@ -54,3 +54,27 @@ export class SharedCache {
     }
   }
 }
+
+export type SharedCaches = {
+  /** How often a message was asked for again. */
+  readonly retries: SharedCache;
+  /** Which devices people have. */
+  readonly devices: SharedCache;
+  readonly calls: SharedCache;
+  /** Messages that the phone was asked for. */
+  readonly placeholders: SharedCache;
+};
+
+const MINUTE_MS = 60_000;
+
+/** For all devices of the process. */
+export function createSharedCaches(clock: Clock): SharedCaches {
+  const of = (entriesMax: number, minutes: number): SharedCache =>
+    new SharedCache({ clock, entriesMax, lifeMs: minutes * MINUTE_MS });
+  return {
+    retries: of(50_000, 60),
+    devices: of(50_000, 5),
+    calls: of(5_000, 5),
+    placeholders: of(20_000, 60),
+  };
+}
