@@ -1,0 +1,92 @@
+import type { Queries, TextRow } from '../../platform/postgres.ts';
+import { sql } from '../../platform/sql.ts';
+import { updateMessageStatus } from './update-message-status.ts';
+
+type Owner = { readonly accountId: number; readonly deviceId: number };
+
+/** A receipt whose message is not there (yet). */
+export type ParkedReceipt = {
+  readonly messageId: string;
+  /** Whom the chat is with. */
+  readonly jid: string;
+  readonly status: 'sent' | 'delivered' | 'read' | 'played';
+  /** RFC 3339. */
+  readonly at: string;
+};
+
+/** One that overtook its message is minutes early, not days. */
+const HOURS_MAX = 24;
+const BATCH_ROWS = 500;
+
+/** Kept until its message comes, for a day. The same again writes nothing. One statement. */
+export async function parkReceipts(
+  tx: Queries,
+  { accountId, deviceId, receipts }: Owner & { readonly receipts: readonly ParkedReceipt[] },
+): Promise<void> {
+  if (receipts.length === 0) return;
+  await tx.query(sql`
+    insert into private.whatsapp_parked_receipts (device_id, account_id, message_id, jid, status, at)
+    select distinct on (given.message_id, given.jid, given.status)
+      ${deviceId}::bigint, ${accountId}::bigint, given.message_id, given.jid, given.status, given.at
+    from unnest(
+      ${receipts.map(({ messageId }) => messageId)}::text[], ${receipts.map(({ jid }) => jid)}::text[],
+      ${receipts.map(({ status }) => status)}::text[], ${receipts.map(({ at }) => at)}::timestamptz[]
+    ) as given (message_id, jid, status, at)
+    order by given.message_id, given.jid, given.status, given.at
+    on conflict (device_id, message_id, jid, status) do nothing`);
+}
+
+/**
+ * What was said of these messages before they were there. To be called in the transaction that writes them, after they are
+ * written. One statement when nothing was.
+ */
+export async function applyParkedReceipts(
+  tx: Queries,
+  { accountId, deviceId, messageIds }: Owner & { readonly messageIds: readonly string[] },
+): Promise<void> {
+  const rows = await tx.query(sql`
+    select message_id, jid, status, at
+    from private.whatsapp_parked_receipts
+    where account_id = ${accountId} and device_id = ${deviceId} and message_id = any(${[...messageIds]}::text[])
+    order by message_id, at`);
+  if (rows.length === 0) return;
+  const parked = rows.map(readReceipt);
+  const { unknown } = await updateMessageStatus(tx, { accountId, deviceId, reports: parked });
+  const still = new Set<unknown>(unknown);
+  const done = parked.filter((receipt) => !still.has(receipt));
+  await tx.query(sql`
+    delete from private.whatsapp_parked_receipts as parked
+    using unnest(
+      ${done.map(({ messageId }) => messageId)}::text[], ${done.map(({ jid }) => jid)}::text[],
+      ${done.map(({ status }) => status)}::text[]
+    ) as done (message_id, jid, status)
+    where parked.account_id = ${accountId} and parked.device_id = ${deviceId}
+      and parked.message_id = done.message_id and parked.jid = done.jid and parked.status = done.status`);
+}
+
+/** Those whose message never came, a batch of them. Gives how many rows went. */
+export async function purgeParkedReceipts(
+  tx: Queries,
+  { accountId, deviceId }: Owner,
+): Promise<number> {
+  const rows = await tx.query(sql`
+    delete from private.whatsapp_parked_receipts
+    where (device_id, message_id, jid, status) in (
+      select device_id, message_id, jid, status
+      from private.whatsapp_parked_receipts
+      where account_id = ${accountId} and device_id = ${deviceId}
+        and created_at < now() - make_interval(hours => ${HOURS_MAX})
+      limit ${BATCH_ROWS}
+    ) and account_id = ${accountId}
+    returning true as is_gone`);
+  return rows.length;
+}
+
+function readReceipt(row: TextRow): ParkedReceipt {
+  return {
+    messageId: row['message_id'] ?? '',
+    jid: row['jid'] ?? '',
+    status: (row['status'] ?? 'sent') as ParkedReceipt['status'],
+    at: row['at'] ?? '',
+  };
+}

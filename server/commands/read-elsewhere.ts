@@ -1,0 +1,44 @@
+import type { Queries } from '../../platform/postgres.ts';
+import { sql } from '../../platform/sql.ts';
+import { chatJids, identitiesOf, readAddresses } from './addresses.ts';
+import { markChatRead } from './mark-chat-read.ts';
+
+type Options = {
+  readonly accountId: number;
+  readonly deviceId: number;
+  readonly jid: string;
+  readonly lid?: string | undefined;
+  /** Stanzas that were read. */
+  readonly messageIds: readonly string[];
+};
+
+/**
+ * Somebody has read a chat on the phone: it is read up to the newest of these messages, as a phone that names one of them
+ * means all before it. Nothing for messages that are not there.
+ */
+export async function readElsewhere(tx: Queries, options: Options): Promise<void> {
+  const { accountId, deviceId, messageIds } = options;
+  const addresses = readAddresses(options);
+  const identities = identitiesOf(addresses);
+  const rows = await tx.query(sql`
+    select chat.id, max(message.sent_at) as up_to
+    from public.chats as chat
+    join public.messages as message
+      on message.account_id = chat.account_id and message.chat_id = chat.id
+      and message.message_id = any(${[...messageIds]}::text[]) and not message.is_from_me
+    where chat.account_id = ${accountId} and chat.device_id = ${deviceId}
+      and (chat.jid = any(${chatJids(addresses)}::text[]) or chat.contact_id in (
+        select identity.contact_id
+        from unnest(
+          ${identities.map(({ kind }) => kind)}::text[], ${identities.map(({ value }) => value)}::text[]
+        ) as given (kind, value)
+        join public.contact_identities as identity
+          on identity.account_id = ${accountId} and identity.kind = given.kind and identity.value = given.value
+      ))
+    group by chat.id
+    order by chat.id`);
+  for (const row of rows) {
+    const upTo = row['up_to'] ?? undefined;
+    await markChatRead(tx, { accountId, chatId: Number(row['id']), isRead: true, upTo });
+  }
+}

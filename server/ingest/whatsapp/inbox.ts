@@ -1,0 +1,278 @@
+import { proto } from '@whiskeysockets/baileys';
+import { ClarinError } from '../../../domain/errors.ts';
+import { backoffMs } from '../../../platform/backoff.ts';
+import type { Running } from '../../../platform/lifecycle.ts';
+import { readReceiving, type Receiving } from '../../commands/read-receiving.ts';
+import type { Queries } from '../../../platform/postgres.ts';
+import { waitingFor } from '../../commands/waiting-votes.ts';
+import {
+  deleteInboxRow,
+  failInboxRow,
+  readInbox,
+  type InboxRow,
+} from '../../commands/whatsapp-inbox.ts';
+import { decodeStanza, unreadable, type Decoded } from '../../whatsapp/decode-stanza.ts';
+import { mapMessage, readEnvelope, type Envelope, type Me } from '../../whatsapp/map-message.ts';
+import { pairOf } from '../../whatsapp/read-values.ts';
+import { createBell } from '../bell.ts';
+import { LeaseLost } from '../write-in-lease.ts';
+import type { AddressBook } from './addresses.ts';
+import { applyMessage } from './apply-message.ts';
+import { applyVote } from './apply-vote.ts';
+import { write, type DeviceContext } from './device-context.ts';
+import { isPassing } from './is-passing.ts';
+import type { Turns } from './turns.ts';
+
+type Means = {
+  readonly context: DeviceContext;
+  readonly me: () => Me | undefined;
+  readonly addresses: AddressBook;
+  /** One thing at a time is done to a device's messages. */
+  readonly turns: Turns;
+  /** A part of history: it stays in the inbox until whoever takes it has read it. */
+  readonly onHistory: (row: InboxRow, notification: proto.Message.IHistorySyncNotification) => void;
+  /** A message in a group, by its JID. */
+  readonly onGroup: (jid: string) => void;
+};
+
+/** What a crash left is found by looking; what comes rings. */
+const LOOK_EVERY_MS = 5_000;
+/** After something that will pass: a database that is away. */
+const PAUSE = { minMs: 250, maxMs: 15_000 };
+/** Passing trouble with one row, with its database there: from then on the others come first. */
+const STRIKES_MAX = 4;
+/** Tries of a row that fails for what is in it, and the time between them. */
+const ATTEMPTS_MAX = 5;
+const RETRY = { minMs: 1_000, maxMs: 60_000 };
+/** A vote waits for its poll: as long as a phone that was off may hold it back. */
+const VOTE_WAITS_MS = 3_600_000;
+const VOTE_DAYS_MAX = 7;
+/** History stays out of the way of what comes now for so long at a time. */
+export const HISTORY_ASIDE_MS = 30_000;
+const DAY_MS = 86_400_000;
+/** Whose turn it is to do something to a device's messages. */
+export const MESSAGES = 'messages';
+
+/**
+ * Makes messages of what was decrypted, in its order: each in one transaction with the end of its row in the inbox. One
+ * that fails for what is in it is tried again later and keeps nobody waiting; after some tries it is given up and kept,
+ * and its place is shown. When the database is away everything waits.
+ */
+export function startInbox(means: Means): Running & { ring(): void } {
+  const { context } = means;
+  const stopping = new AbortController();
+  const signal = AbortSignal.any([context.signal, stopping.signal]);
+  const bell = createBell(context.clock);
+  const strikes = new Map<number, number>();
+  const run = async (): Promise<void> => {
+    for (let failures = 0; !signal.aborted;) {
+      try {
+        const waitMs = await takePage(means, strikes, signal);
+        failures = 0;
+        if (waitMs > 0) await bell.wait(Math.min(waitMs, LOOK_EVERY_MS), signal);
+      } catch (error) {
+        if (signal.aborted || error instanceof LeaseLost) return;
+        context.log.warn({ error }, 'the inbox waits');
+        const pauseMs = backoffMs(failures++, PAUSE) * (0.5 + context.clock.random());
+        await context.clock.sleep(pauseMs, signal).catch(() => undefined);
+      }
+    }
+  };
+  const done = run();
+  return {
+    ring: () => bell.ring(),
+    stop: async () => {
+      stopping.abort();
+      await done;
+    },
+  };
+}
+
+/** Gives how long nothing is due. @throws what will pass: the rows from there on are still there. */
+async function takePage(
+  means: Means,
+  strikes: Map<number, number>,
+  signal: AbortSignal,
+): Promise<number> {
+  const { context } = means;
+  const me = means.me();
+  if (!me) return LOOK_EVERY_MS;
+  const { rows, dueInMs } = await readInbox(context.database, context.box, context);
+  if (rows.length === 0) return dueInMs ?? LOOK_EVERY_MS;
+  const receiving = await readReceiving(context.database, context);
+  for (const row of rows) {
+    signal.throwIfAborted();
+    await means.turns(MESSAGES, async () => {
+      try {
+        await takeRow(means, row, { me, receiving });
+        strikes.delete(row.id);
+      } catch (error) {
+        await judge(means, { row, me, error, strikes });
+      }
+    });
+  }
+  return 0;
+}
+
+type World = { readonly me: Me; readonly receiving: Receiving };
+
+async function takeRow(means: Means, row: InboxRow, { me, receiving }: World): Promise<void> {
+  const { context, addresses } = means;
+  const nowMs = context.clock.now();
+  const decoded = decodeStanza(row, { me, nowMs });
+  const { mapped } = decoded;
+  if (mapped.does === 'history' && receiving.messages) {
+    const aside = { error: 'history: read when there is time', retryInMs: HISTORY_ASIDE_MS };
+    await write(context, (tx) => failInboxRow(tx, context, row.id, aside));
+    means.onHistory(row, mapped.notification);
+    return;
+  }
+  const envelope = await completed(decoded.envelope, addresses);
+  const isWanted =
+    receiving.messages &&
+    (envelope?.isGroup !== true || receiving.groups) &&
+    envelope !== undefined;
+  if (!isWanted || mapped.does === 'nothing') {
+    await write(context, (tx) => deleteInboxRow(tx, context, row.id));
+    return;
+  }
+  await linkAll(envelope, addresses);
+  const work = workOf(means, { row, me, envelope, decoded });
+  await write(context, async (tx) => {
+    if (await deleteInboxRow(tx, context, row.id)) await work(tx);
+  });
+  if (envelope.isGroup) means.onGroup(envelope.chat.jid);
+}
+
+type Taking = {
+  readonly row: InboxRow;
+  readonly me: Me;
+  readonly envelope: Envelope;
+  readonly decoded: Decoded;
+};
+
+function workOf(means: Means, taking: Taking): (tx: Queries) => Promise<void> {
+  const { context } = means;
+  const { row, envelope, decoded } = taking;
+  const { mapped, info } = decoded;
+  if (mapped.does === 'vote') return (tx) => vote(tx, means, taking);
+  if (mapped.does === 'resend') {
+    const nowMs = context.clock.now();
+    return async (tx) => {
+      for (const bytes of mapped.infos) await resend(tx, context, bytes, nowMs);
+    };
+  }
+  if (mapped.does !== 'say') return () => Promise.resolve();
+  return async (tx) => {
+    await applyMessage(tx, context, { envelope, said: mapped, info, raw: row.plain });
+  };
+}
+
+async function vote(
+  tx: Queries,
+  means: Means,
+  { row, me, envelope, decoded }: Taking,
+): Promise<void> {
+  const { context, addresses } = means;
+  const { mapped } = decoded;
+  if (mapped.does !== 'vote') return;
+  const otherOf = (jid: string): Promise<string | undefined> => addresses.otherOf(jid);
+  const end = await applyVote(tx, context, { envelope, vote: mapped.vote, me, otherOf });
+  if (end === 'recorded') return;
+  const isOld = context.clock.now() - row.createdAtMs > VOTE_DAYS_MAX * DAY_MS;
+  if (isOld) {
+    context.log.info({ end }, 'a vote was given up');
+    return;
+  }
+  throw new VoteWaits(end === 'absent' ? waitingFor(mapped.vote.pollId) : 'the vote does not open');
+}
+
+/** The vote stays in the inbox; what was done in the transaction, its end above all, is not. */
+class VoteWaits extends Error {}
+
+/** What the phone found again: its place is there since it could not be read. */
+async function resend(
+  tx: Queries,
+  context: DeviceContext,
+  bytes: Uint8Array,
+  nowMs: number,
+): Promise<void> {
+  let info: proto.IWebMessageInfo;
+  try {
+    info = proto.WebMessageInfo.decode(bytes);
+  } catch {
+    return;
+  }
+  const envelope = readEnvelope(info, nowMs);
+  const mapped = envelope && info.message && mapMessage(info.message, { envelope, nowMs });
+  if (envelope && mapped?.does === 'say')
+    await applyMessage(tx, context, { envelope, said: mapped, info });
+}
+
+async function completed(
+  envelope: Envelope | undefined,
+  addresses: AddressBook,
+): Promise<Envelope | undefined> {
+  if (!envelope) return undefined;
+  return { ...envelope, chat: await addresses.complete(envelope.chat) };
+}
+
+async function linkAll({ chat, writer }: Envelope, addresses: AddressBook): Promise<void> {
+  for (const pair of [pairOf(chat), pairOf(writer)]) if (pair) await addresses.link(pair);
+}
+
+type Failed = {
+  readonly row: InboxRow;
+  readonly me: Me;
+  readonly error: unknown;
+  readonly strikes: Map<number, number>;
+};
+
+/** @throws what will pass: the row is taken again before any other. */
+async function judge({ context }: Means, { row, me, error, strikes }: Failed): Promise<void> {
+  if (context.signal.aborted || error instanceof LeaseLost) throw error;
+  const waits = voteWaits(error);
+  if (waits !== undefined) {
+    const aside = { error: waits, retryInMs: VOTE_WAITS_MS };
+    await write(context, (tx) => failInboxRow(tx, context, row.id, aside));
+    return;
+  }
+  const strike = (strikes.get(row.id) ?? 0) + 1;
+  if (isPassing(error) && (isAway(error) || strike < STRIKES_MAX)) {
+    if (!isAway(error)) strikes.set(row.id, strike);
+    throw error;
+  }
+  strikes.delete(row.id);
+  const attempt = row.attempts + 1;
+  const says = error instanceof Error ? error.message : String(error);
+  const isOver = attempt >= ATTEMPTS_MAX;
+  const retryInMs = isOver ? undefined : backoffMs(row.attempts, RETRY);
+  context.log[isOver ? 'error' : 'warn']({ error, row: row.id, attempt }, 'a stanza has failed');
+  await write(context, (tx) => failInboxRow(tx, context, row.id, { error: says, retryInMs }));
+  if (isOver) await keepPlace(context, row, me);
+}
+
+/** In the conversation one sees that there was something. Nothing, when not even that can be written. */
+async function keepPlace(context: DeviceContext, row: InboxRow, me: Me): Promise<void> {
+  const { envelope, info, mapped } = decodeStanza(row, { me, nowMs: context.clock.now() });
+  const said = unreadable(envelope);
+  // What was to be done to another message has no place of its own.
+  if (!envelope || said.does !== 'say' || mapped.does !== 'say' || 'target' in mapped.content)
+    return;
+  try {
+    await write(context, (tx) =>
+      applyMessage(tx, context, { envelope, said, info, raw: row.plain }),
+    );
+  } catch (error) {
+    context.log.warn({ error, row: row.id }, 'nor can its place be shown');
+  }
+}
+
+function voteWaits(error: unknown): string | undefined {
+  const cause = error instanceof ClarinError ? error.cause : error;
+  return cause instanceof VoteWaits ? cause.message : undefined;
+}
+
+function isAway(error: unknown): boolean {
+  return error instanceof ClarinError && error.code !== 'timeout' && error.code !== 'conflict';
+}
