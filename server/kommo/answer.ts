@@ -77,9 +77,18 @@ function detailOf(problem: Problem | undefined): string | undefined {
   if (!problem) return undefined;
   const said = [problem.detail ?? problem.title ?? problem.error, problem.hint];
   const faults = problem['validation-errors'];
-  if (faults !== undefined) said.push(JSON.stringify(faults));
+  if (faults !== undefined) said.push(print(faults));
   const text = said.filter((part) => part !== undefined && part !== '').join('; ');
   return text === '' ? undefined : text;
+}
+
+/** Undefined: it is too deep to be printed. */
+function print(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return undefined;
+  }
 }
 
 function pauseOf(headers: Answer['headers'], fromBody: number | undefined): number {

@@ -75,6 +75,9 @@ describe('an answer of Kommo', () => {
       detail: 'Not valid; Token has been revoked',
     });
     expect(judgeAnswer(answer(500, { title: 7, detail: {} }))).toMatchObject({ detail: undefined });
+    const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
+    const text = `{"title":"Deep","validation-errors":${deep}}`;
+    expect(judgeAnswer({ status: 422, headers: {}, text })).toMatchObject({ detail: 'Deep' });
   });
 
   it.each([

@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { sql } from '../../platform/sql.ts';
 import { passReference } from '../../server/ingest/kommo/pass-reference.ts';
 import { passLeads } from '../../server/ingest/kommo/pass-updated.ts';
+import type { Session } from '../../server/ingest/kommo/session.ts';
 import { countQueries, openWorkerWorld, type WorkerWorld } from './kommo-worker-world.ts';
 import { watchWal } from './wal-changes.ts';
 
@@ -71,6 +72,32 @@ describe('what Kommo does not do well', () => {
     tick(5);
     await passLeads(session);
     expect(await world.titles(account)).toEqual(world.truth(account));
+  });
+
+  test('a row with something in it of a hundred thousand levels is read like the others, and once', async () => {
+    const account = await world.account();
+    const session = await world.session(account.connection);
+    const { client } = session;
+    const deep = JSON.parse(`${'['.repeat(100_000)}${']'.repeat(100_000)}`) as unknown;
+    (session as { client: Session['client'] }).client = {
+      ...client,
+      leads: async (query, lane) => {
+        const page = await client.leads(query, lane);
+        const values = [{ value: deep }];
+        const field = { field_id: 1, field_name: 'Deep', field_type: 'of tomorrow', values };
+        const rows = page.rows.map((row) => ({ ...row, deep, custom_fields_values: [field] }));
+        return { ...page, rows };
+      },
+    };
+    for (const name of ['One', 'Two']) account.kommo.leads.create({ name });
+    tick(5);
+    await passLeads(session);
+    expect(await world.titles(account)).toEqual(world.truth(account));
+    const { queries, restore } = countQueries(session);
+    tick(5);
+    await passLeads(session);
+    expect(queries()).toBe(0);
+    restore();
   });
 
   test('a Date that is a minute and a half off, to either side, loses nothing', async () => {

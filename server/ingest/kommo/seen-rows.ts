@@ -70,8 +70,28 @@ export class SeenRows {
 
 /** Of a document, but for its links: they say how it was asked for. */
 export function digestOf(document: unknown): string {
-  const text = JSON.stringify(document, (name, value: unknown) =>
-    name === '_links' ? undefined : value,
+  return createHash('sha256').update(printed(document)).digest('base64').slice(0, 22);
+}
+
+function printed(document: unknown): string {
+  const print = (value: unknown): string =>
+    JSON.stringify(value, (name, part: unknown) => (name === '_links' ? undefined : part));
+  try {
+    return print(document);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    // Parsed, however deep it is, but too deep to be printed: what is mapped does not go that deep either.
+    return print(cutBelow(document, DEPTH_MAX));
+  }
+}
+
+const DEPTH_MAX = 32;
+
+function cutBelow(value: unknown, depth: number): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (depth === 0) return null;
+  if (Array.isArray(value)) return value.map((part) => cutBelow(part, depth - 1));
+  return Object.fromEntries(
+    Object.entries(value).map(([name, part]) => [name, cutBelow(part, depth - 1)]),
   );
-  return createHash('sha256').update(text).digest('base64').slice(0, 22);
 }
