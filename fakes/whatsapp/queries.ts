@@ -93,7 +93,8 @@ function answerAboutKeys(
     else upload(device, query);
     return undefined;
   }
-  switch (child?.tag) {
+  if (!child) return undefined;
+  switch (child.tag) {
     case 'count': {
       const { preKeysTold } = world.settings;
       const value = preKeysTold === 'real' ? device.preKeys.left : preKeysTold;

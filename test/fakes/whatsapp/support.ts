@@ -15,7 +15,7 @@ export type Stage = {
   readonly device: LinkedDevice;
   readonly session: Session;
   /** One more connection of the device. */
-  join(config?: Parameters<typeof connect>[2]): Client;
+  readonly join: (config?: Parameters<typeof connect>[2]) => Client;
 };
 
 /** Stopped when the test ends; no mistake of the fake's own may have been noted. */
