@@ -1,5 +1,5 @@
 import type { Queries } from './postgres.ts';
-import { sql } from './sql.ts';
+import { sql, type Sql } from './sql.ts';
 
 /** What the workers of devices listen to. A note that is lost costs as long as it takes until they look by themselves. */
 export const WHATSAPP_CHANNEL = 'clarin_whatsapp';
@@ -13,10 +13,16 @@ export type WhatsappNote =
   | { readonly kind: 'version' };
 
 /** Told when the transaction commits; writes nothing. https://www.postgresql.org/docs/current/sql-notify.html */
-export async function notifyWhatsapp(tx: Queries, note: WhatsappNote): Promise<void> {
+export async function notifyWhatsapp(
+  tx: Queries,
+  note: Exclude<WhatsappNote, { kind: 'outbox' }>,
+): Promise<void> {
   const text = note.kind === 'version' ? note.kind : `${note.kind} ${note.deviceId}`;
   await tx.query(sql`select pg_notify(${WHATSAPP_CHANNEL}, ${text})`);
 }
+
+/** What a statement returns that writes messages to be sent: their devices are told, each once, when it commits. */
+export const noteOfOutgoing: Sql = sql`pg_notify(${WHATSAPP_CHANNEL}, 'outbox ' || messages.device_id) as told`;
 
 /** Undefined for what none of ours wrote. */
 export function parseWhatsappNote(payload: string): WhatsappNote | undefined {

@@ -1,6 +1,7 @@
 import { parseTemplate, renderTemplate } from '../../domain/template.ts';
 import type { Queries } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
+import { noteOfOutgoing } from '../../platform/whatsapp-notes.ts';
 import { translateError } from '../../platform/sqlstate.ts';
 import type { Campaign, ContactRefusal } from './campaign.ts';
 import { openChat } from './open-chat.ts';
@@ -113,7 +114,8 @@ async function write(
       ${file ? JSON.stringify(file.shown) : null}::jsonb, ${file?.id ?? null}, true, 'pending', ${clientId},
       ${campaign.createdBy ?? null}
     )
-    on conflict (account_id, client_id) do nothing`);
+    on conflict (account_id, client_id) do nothing
+    returning ${noteOfOutgoing}`);
   // A message that is there already (somebody set its recipient back) may be further by now.
   const claimed = await tx.query(sql`
     update public.campaign_recipients as recipient

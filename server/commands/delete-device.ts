@@ -4,6 +4,7 @@ import type { Reach } from '../../platform/entity-sql/scope.ts';
 import { inReach } from '../../platform/entity-sql/scope.ts';
 import type { Queries } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
+import { notifyWhatsapp } from '../../platform/whatsapp-notes.ts';
 import { deleteRow } from './delete-row.ts';
 
 type Options = Reach & { id: number; ifMatch?: string | undefined };
@@ -27,6 +28,7 @@ export async function deleteDevice(tx: Queries, options: Options): Promise<strin
   const row = await deleteRow(tx, { entity: devices, ...options });
   // Its chats are held by now: what was written to one of them meanwhile is there to be seen.
   await failPending(tx, options);
+  await notifyWhatsapp(tx, { kind: 'changed', deviceId: id });
   return row;
 }
 

@@ -4,6 +4,7 @@ import { readMessages } from '../../platform/entity-sql/messages.ts';
 import { inReach } from '../../platform/entity-sql/scope.ts';
 import type { Queries } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
+import { noteOfOutgoing } from '../../platform/whatsapp-notes.ts';
 import {
   assertSendable,
   mustTarget,
@@ -114,6 +115,6 @@ async function copyMessage(
     where source.account_id = ${accountId} and source.id = ${id}
     order by wanted.place
     on conflict (account_id, client_id) do nothing
-    returning id, chat_id`);
+    returning id, chat_id, ${noteOfOutgoing}`);
   return new Map(rows.map((row) => [Number(row['chat_id']), Number(row['id'])]));
 }

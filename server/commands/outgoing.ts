@@ -5,6 +5,7 @@ import { readEntity } from '../../platform/entity-sql.ts';
 import { inReach, type Reach } from '../../platform/entity-sql/scope.ts';
 import type { Queries, TextRow } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
+import { noteOfOutgoing } from '../../platform/whatsapp-notes.ts';
 
 /**
  * What every command that sends has in common. To send is to write a row in state pending: the worker that holds the
@@ -203,7 +204,7 @@ async function insertOutgoing(
       ${target?.stanzaId ?? null}, true, 'pending', ${clientId ?? null}, ${actorId}
     )
     on conflict (account_id, client_id) do nothing
-    returning id`);
+    returning id, ${noteOfOutgoing}`);
   return row ? Number(row['id']) : undefined;
 }
 

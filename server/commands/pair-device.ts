@@ -5,6 +5,8 @@ import { deleteEntity, readEntity } from '../../platform/entity-sql.ts';
 import { inReach, type Reach } from '../../platform/entity-sql/scope.ts';
 import type { Queries } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
+import { notifyWhatsapp } from '../../platform/whatsapp-notes.ts';
+import { askDeviceAnew } from './ask-device-anew.ts';
 import { withTypedPhone } from './typed-phone.ts';
 
 type Options = Reach & { deviceId: number; kind: (typeof PAIRING_KINDS)[number]; phone?: string };
@@ -38,6 +40,8 @@ export async function pairDevice(tx: Queries, options: Options): Promise<string>
     update public.devices
     set wanted = 'connected'
     where account_id = ${accountId} and id = ${deviceId} and wanted <> 'connected'`);
+  await askDeviceAnew(tx, { ...reach, deviceId });
+  await notifyWhatsapp(tx, { kind: 'changed', deviceId });
   const pairing = await findPairing(tx, { ...reach, deviceId });
   if (!pairing) throw new ClarinError('internal', 'a pairing is gone as soon as it was made');
   return pairing.json;
@@ -50,6 +54,7 @@ export async function cancelPairing(tx: Queries, place: Place): Promise<string |
   const pairing = await findPairing(tx, place);
   if (!pairing) return undefined;
   await deleteEntity(tx, device_pairings, { ...place, id: pairing.id });
+  await notifyWhatsapp(tx, { kind: 'changed', deviceId: place.deviceId });
   return pairing.json;
 }
 

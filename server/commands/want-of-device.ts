@@ -2,6 +2,8 @@ import { devices, type DEVICE_WANTED } from '../../domain/entities/devices.ts';
 import type { Reach } from '../../platform/entity-sql/scope.ts';
 import type { Written } from '../../platform/entity-sql.ts';
 import type { Queries } from '../../platform/postgres.ts';
+import { notifyWhatsapp } from '../../platform/whatsapp-notes.ts';
+import { askDeviceAnew } from './ask-device-anew.ts';
 import { cancelPairing } from './pair-device.ts';
 import { updateRow } from './update-row.ts';
 
@@ -15,7 +17,11 @@ export async function wantOfDevice(
   tx: Queries,
   { id, wanted, ...reach }: Options,
 ): Promise<Written | undefined> {
+  // First: what is answered is the row after all of it.
+  if (wanted === 'connected') await askDeviceAnew(tx, { ...reach, deviceId: id });
   const written = await updateRow(tx, { entity: devices, id, values: { wanted }, ...reach });
-  if (written && wanted !== 'connected') await cancelPairing(tx, { ...reach, deviceId: id });
+  if (!written) return undefined;
+  if (wanted !== 'connected') await cancelPairing(tx, { ...reach, deviceId: id });
+  await notifyWhatsapp(tx, { kind: 'changed', deviceId: id });
   return written;
 }
