@@ -1,13 +1,15 @@
 import type { WASocket } from '@whiskeysockets/baileys';
+import type { Me } from '../../whatsapp/map-message.ts';
 import { readNumbers } from '../../commands/write-pairing.ts';
 import { isStillAsked, isStillConnected, type Goal } from './choose-goal.ts';
 import type { DeviceView } from './connections.ts';
 import type { DeviceContext } from './device-context.ts';
-import type { DeviceMeans, Me, Work } from './device-means.ts';
+import type { DeviceMeans } from './device-means.ts';
 import type { Phase } from './judge-close.ts';
 import { Link, type Errand, type LinkOutcome } from './link.ts';
 import { forgetUnlinked, isLinked, meOf } from './pairing.ts';
 import { openSession, type DeviceSession } from './session-store.ts';
+import { startWork, type Work } from './start-work.ts';
 
 export type AttemptOutcome =
   | (LinkOutcome & { readonly version?: string })
@@ -15,6 +17,8 @@ export type AttemptOutcome =
   | { readonly kind: 'not_paired' };
 
 export type AttemptHooks = {
+  /** Aborted when the work for the device is to end. */
+  readonly stopping: AbortSignal;
   readonly view: () => DeviceView;
   readonly onInbox: () => void;
   readonly onMade: (socket: WASocket) => void;
@@ -72,12 +76,11 @@ export class Attempt {
   /** @throws LeaseLost, SessionOver, ClarinError, the reason of the context's signal. */
   async run(): Promise<AttemptOutcome> {
     const context = this.#context;
-    const { cache, onInbox, onLost } = {
+    const session = await openSession(context, {
       cache: this.#means.keys,
       onInbox: this.#hooks.onInbox,
       onLost: context.onLost,
-    };
-    const session = await openSession(context, { cache, onInbox, onLost });
+    });
     try {
       const errand = await this.#chooseErrand(session);
       if (!errand) return { kind: 'not_paired' };
@@ -108,8 +111,8 @@ export class Attempt {
   }
 
   async #connect(session: DeviceSession, errand: Errand): Promise<AttemptOutcome> {
-    const { gate, breaker, clock, socket, startWork } = this.#means;
-    const { signal: stopping } = this.#context;
+    const { gate, breaker, clock, socket, whatsapp } = this.#means;
+    const { stopping } = this.#hooks;
     const signal = AbortSignal.any([stopping, this.#leaving.signal]);
     const { version } = await breaker.admit(signal, this.#hooks.onClosed);
     const leaveGate = await gate.enter(signal);
@@ -133,7 +136,7 @@ export class Attempt {
         receivesGroups: () => this.#hooks.view().receivesGroups,
         wantsLogout: () => !stopping.aborted && this.#hooks.view().wanted === 'logged_out',
         onMade: this.#hooks.onMade,
-        startWork: (linked) => (this.#work = startWork(this.#context, linked)),
+        startWork: (linked) => (this.#work = startWork(this.#context, linked, whatsapp)),
       });
       return { ...(await this.#link.run()), version };
     } finally {

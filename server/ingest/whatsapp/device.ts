@@ -3,6 +3,7 @@ import { ClarinError } from '../../../domain/errors.ts';
 import type { Running } from '../../../platform/lifecycle.ts';
 import type { Lease } from '../../commands/lease-work.ts';
 import type { DeviceState } from '../../commands/set-device-status.ts';
+import type { Me } from '../../whatsapp/map-message.ts';
 import { endPairing } from '../../commands/write-pairing.ts';
 import { createBell, type Bell } from '../bell.ts';
 import { LeaseLost } from '../write-in-lease.ts';
@@ -10,7 +11,8 @@ import { Attempt, type AttemptHooks, type AttemptOutcome } from './attempt.ts';
 import { chooseGoal, type Goal } from './choose-goal.ts';
 import type { DeviceView } from './connections.ts';
 import { write, type DeviceContext } from './device-context.ts';
-import type { DeviceMeans, Inbound, Me } from './device-means.ts';
+import type { DeviceMeans } from './device-means.ts';
+import { startInbound, type Inbound } from './inbound.ts';
 import { judgeClose, reconnectMs, type Phase, type Verdict } from './judge-close.ts';
 import { Reconnects } from './reconnect.ts';
 import { deleteSession, SessionOver } from './session-store.ts';
@@ -26,6 +28,8 @@ const OUTDATED = { minMs: 60_000, maxMs: 5 * 60_000 };
 const FAULT_RETRY_MS = 15 * 60_000;
 /** A device that cannot be connected cannot say that it leaves: after so many tries it is forgotten here. */
 const LOGOUT_TRIES_MAX = 3;
+/** What came in is still written, for so long. */
+const STOP_MS = 6_000;
 
 /**
  * One device, for as long as this worker has its lease. It does what people want of it (`wanted`, a pairing) and says how
@@ -50,7 +54,10 @@ export class Device implements Running {
   readonly #context: DeviceContext;
   readonly #board: StatusBoard;
   readonly #inbound: Inbound;
+  /** Nothing new is begun. */
   readonly #stopping = new AbortController();
+  /** Nothing more is written. */
+  readonly #ending = new AbortController();
   readonly #changed: Bell;
   readonly #reconnects = new Reconnects();
   #view: DeviceView;
@@ -83,10 +90,10 @@ export class Device implements Running {
       metrics,
       clock,
       log: means.log.child({ account: accountId, device: deviceId }),
-      signal: this.#stopping.signal,
+      signal: this.#ending.signal,
     };
     this.#board = new StatusBoard(this.#context);
-    this.#inbound = means.startInbound(this.#context, { me: () => this.#me });
+    this.#inbound = startInbound(this.#context, { me: () => this.#me });
   }
 
   start(): this {
@@ -96,7 +103,13 @@ export class Device implements Running {
 
   async stop(): Promise<void> {
     this.#stopping.abort();
+    const hard = this.#means.clock.sleep(STOP_MS, this.#ending.signal);
+    hard.then(
+      () => this.#ending.abort(),
+      () => undefined,
+    );
     await this.#done;
+    this.#ending.abort();
   }
 
   /** The device as people have it, looked at since `askedAt` of the clock. `isTold`: somebody has just asked for something. */
@@ -133,12 +146,12 @@ export class Device implements Running {
   }
 
   async #run(): Promise<void> {
-    const { signal, log } = this.#context;
+    const { signal } = this.#stopping;
     try {
       while (!signal.aborted) await this.#step().catch((error: unknown) => this.#recover(error));
     } catch (error) {
       const isOver = signal.aborted || error instanceof LeaseLost || error instanceof SessionOver;
-      if (!isOver) log.error({ error }, 'a device is no longer worked for');
+      if (!isOver) this.#context.log.error({ error }, 'a device is no longer worked for');
     } finally {
       await this.#inbound.stop();
     }
@@ -148,7 +161,7 @@ export class Device implements Running {
     const goal = chooseGoal(this.#view);
     if (goal.kind === 'rest') {
       if (goal.state) await this.#board.tell({ ...goal.state, retryAtMs: undefined });
-      return this.#changed.wait(Infinity, this.#context.signal);
+      return this.#changed.wait(Infinity, this.#stopping.signal);
     }
     if (goal.kind !== 'logout') this.#logoutTries = 0;
     if (this.#board.state?.status !== 'connecting')
@@ -163,6 +176,7 @@ export class Device implements Running {
 
   #hooks(): AttemptHooks {
     return {
+      stopping: this.#stopping.signal,
       view: () => this.#view,
       onInbox: () => this.#inbound.ring(),
       onMade: (socket) => this.#inbound.watch(socket),
@@ -280,7 +294,7 @@ export class Device implements Running {
     const goal = JSON.stringify(chooseGoal(this.#view));
     const until = clock.elapsed() + ms;
     while (clock.elapsed() < until) {
-      await this.#changed.wait(until - clock.elapsed(), this.#context.signal);
+      await this.#changed.wait(until - clock.elapsed(), this.#stopping.signal);
       if (canHurry && this.#isHurried) return;
       if (JSON.stringify(chooseGoal(this.#view)) !== goal) return;
     }
@@ -288,8 +302,8 @@ export class Device implements Running {
 
   /** @throws what ends the work for the device. */
   async #recover(error: unknown): Promise<void> {
-    const { signal, log } = this.#context;
-    if (signal.aborted || error instanceof LeaseLost) throw error;
+    const { log } = this.#context;
+    if (this.#stopping.signal.aborted || error instanceof LeaseLost) throw error;
     if (error instanceof SessionOver && error.reason === 'lost') throw error;
     const mayPass =
       error instanceof SessionOver ||

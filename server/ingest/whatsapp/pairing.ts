@@ -4,10 +4,10 @@ import {
   type WASocket,
 } from '@whiskeysockets/baileys';
 import type { DeviceCode } from '../../../domain/device-status.ts';
+import type { Me } from '../../whatsapp/map-message.ts';
 import { writePairing, type Numbers } from '../../commands/write-pairing.ts';
 import type { Pairing } from './connections.ts';
 import { write, type DeviceContext } from './device-context.ts';
-import type { Me } from './device-means.ts';
 
 /** As long as Baileys shows each: the first for a minute, five more for a third of one. */
 const FIRST_QR_MS = 60_000;
@@ -81,7 +81,12 @@ export class PairingScreen {
       this.#hasCode = true;
       await this.#write(await socket.requestPairingCode(phone), CODE_MS);
     };
-    this.#done = this.#done.then(next).catch((error: unknown) => this.#options.onFailed(error));
+    const before = this.#done;
+    const run = async (): Promise<void> => {
+      await before;
+      await next().catch(this.#options.onFailed);
+    };
+    this.#done = run();
   }
 
   async #write(code: string, lifeMs: number): Promise<void> {
