@@ -3,10 +3,12 @@ import type { AddressInfo } from 'node:net';
 import type { proto } from '@whiskeysockets/baileys';
 import { makeCredentials } from './link.ts';
 import type { LinkedDevice } from './linked-device.ts';
+import { breakOff, removeDevice, type FatalInput } from './login.ts';
 import { scan } from './pairing.ts';
 import type { Person, PersonInput } from './person.ts';
 import { quietLibsignal } from './quiet.ts';
 import { createWhatsAppServer } from './server.ts';
+import { mustFind } from './world-error.ts';
 import { World, type WorldSettings } from './world.ts';
 import { writeOnPhone, writeTo, type WriteOptions, type Written } from './write.ts';
 
@@ -41,6 +43,10 @@ export type FakeWhatsApp = {
   ): Promise<Written>;
   /** A linked device without a pairing. */
   makeCredentials(person: Person): ReturnType<typeof makeCredentials>;
+  /** Now, whatever is under way. @throws WorldError when the device is not connected. */
+  breakOff(device: LinkedDevice, how: FatalInput): void;
+  /** The phone removes it: it is told, and told again whenever it comes. */
+  removeDevice(device: LinkedDevice): void;
   /** Breaks off whatever is under way, for good. */
   stop(): Promise<void>;
 };
@@ -50,7 +56,7 @@ export async function startFakeWhatsApp(options: FakeWhatsAppOptions = {}): Prom
   quietLibsignal();
   const { port = 0, host = '127.0.0.1', ...settings } = options;
   const world = new World(settings);
-  const server = createWhatsAppServer(world);
+  const { server, hangUp } = createWhatsAppServer(world);
   await listen(server, port, host);
   const { port: listening } = server.address() as AddressInfo;
   const asContent = (said: proto.IMessage | string): proto.IMessage =>
@@ -64,8 +70,14 @@ export async function startFakeWhatsApp(options: FakeWhatsAppOptions = {}): Prom
     write: (who, said, given) => writeTo(world, who, asContent(said), given),
     writeOnPhone: (who, said, given) => writeOnPhone(world, who, asContent(said), given),
     makeCredentials,
+    breakOff: (device, how) => {
+      const connection = world.connections.find(device);
+      breakOff(mustFind(connection, `connected device ${device.jid}`), { ...how, when: 'open' });
+    },
+    removeDevice: (device) => removeDevice(world, device),
     stop: async () => {
       world.end();
+      hangUp();
       const closed = new Promise<void>((resolve) => void server.close(() => resolve()));
       server.closeAllConnections();
       await closed;

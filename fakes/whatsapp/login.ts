@@ -1,13 +1,14 @@
 import type { BinaryNode } from '@whiskeysockets/baileys';
 import { phoneJid } from './addresses.ts';
 import type { Connection } from './connection.ts';
-import type { FaultAction } from './faults.ts';
+import type { FaultAction, FaultInput } from './faults.ts';
 import type { LinkedDevice } from './linked-device.ts';
 import type { Finished } from './noise.ts';
 import { offerCodes } from './pairing.ts';
 import type { World } from './world.ts';
 
 const FATAL = ['failure', 'stream-error', 'downgrade', 'xmlstreamend', 'reset', 'silence'] as const;
+export type FatalInput = Extract<FaultInput['does'], { kind: (typeof FATAL)[number] }>;
 type Fatal = Extract<FaultAction, { kind: (typeof FATAL)[number] }>;
 
 /** After the handshake: a code to be scanned for who is new, a login for who says that it is a device. */
@@ -42,6 +43,14 @@ export function strikeOpened(world: World, connection: Connection, device: Linke
   const fault = world.faults.strike(FATAL, at);
   if (fault) breakOff(connection, fault);
   return fault !== undefined;
+}
+
+/** Logged out for good: told now, if it is there, and at every login. */
+export function removeDevice(world: World, device: LinkedDevice): void {
+  device.isRemoved = true;
+  const connection = world.connections.find(device);
+  const does = { code: 401, conflict: 'device_removed', when: 'open' } as const;
+  if (connection) breakOff(connection, { kind: 'stream-error', ...does });
 }
 
 /** The ways in which a connection ends, or is as good as ended. */

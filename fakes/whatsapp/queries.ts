@@ -42,6 +42,10 @@ export function answerQuery(world: World, connection: Connection, query: BinaryN
     return connection.send({ tag: 'iq', attrs, content: [error] });
   }
   answer(contentFor(world, connection, { xmlns, type, child, query }));
+  if (xmlns === 'md' && child?.tag === 'remove-companion-device' && connection.device) {
+    connection.device.isRemoved = true;
+    return;
+  }
   if (xmlns === 'passive' && child?.tag === 'active' && connection.device) {
     if (!strikeOpened(world, connection, connection.device)) {
       replay(world, connection, connection.device);

@@ -7,8 +7,14 @@ import type { World } from './world.ts';
 
 const STANZA_BYTES_MAX = 32 * 1024 * 1024;
 
+export type WhatsAppServer = {
+  readonly server: Server;
+  /** Lets go of those that were left waiting for an answer. */
+  hangUp(): void;
+};
+
 /** HTTP, and WebSockets for whoever asks for one, at any path. */
-export function createWhatsAppServer(world: World): Server {
+export function createWhatsAppServer(world: World): WhatsAppServer {
   const server = createServer((_request, response) => {
     response.writeHead(404).end();
   });
@@ -32,8 +38,10 @@ export function createWhatsAppServer(world: World): Server {
       world.connections.add(new Connection(accepted, { number, root: world.root, events }));
     });
   });
-  server.on('close', () => {
-    for (const socket of hanging) socket.destroy();
-  });
-  return server;
+  return {
+    server,
+    hangUp: () => {
+      for (const socket of hanging) socket.destroy();
+    },
+  };
 }
