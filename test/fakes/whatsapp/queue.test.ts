@@ -102,6 +102,7 @@ describe('what a device cannot read', () => {
     await client.isOpen();
     const { id } = await stage.fake.write({ from: stage.ana, to: stage.own }, 'anew');
     await eventually(() => client.messages.some(({ message }) => message?.conversation === 'anew'));
+    await eventually(() => stage.device.queue.waitingCount === 0);
     const stanza = stage.device.queue.list().find((each) => each.id === id);
     expect(stanza).toMatchObject({ timesSent: 2, retries: 1, settled: { by: 'receipt' } });
     expect(stage.fake.world.errors()).toEqual([]);
