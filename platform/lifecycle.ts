@@ -33,6 +33,16 @@ export function startRounds(options: {
   };
 }
 
+/** Which faults that nobody handles do not end the process. */
+export type Forgiving = { readonly forgives?: (error: unknown) => boolean };
+
+/** Without the message: it may hold what somebody wrote. */
+function whereOf(error: unknown): { errorName: string; at: string[] } {
+  const { name, stack = '' } = error instanceof Error ? error : new Error('not an error');
+  const at = stack.split('\n').filter((line) => line.startsWith('    at '));
+  return { errorName: name, at: at.slice(0, 8).map((line) => line.trim()) };
+}
+
 const STOP_DEADLINE_MS = 10_000;
 
 /** Exit codes: 0 stopped as asked, 1 configuration, 2 an unexpected fault, 75 restart me (as in sysexits, EX_TEMPFAIL). */
@@ -47,11 +57,12 @@ export function exitCodeOf(error: unknown): number {
 
 /**
  * Runs one role until SIGTERM or SIGINT, then stops it within ten seconds. A start that fails prints one sentence
- * and exits; a fault nobody handled is logged once and ends the process: the supervisor starts a clean one.
+ * and exits; a fault nobody handled is logged once and ends the process: the supervisor starts a clean one. But for
+ * rejections that what was started forgives: a library's, about one of many things that the process is at.
  */
 export async function runUntilStopped(
   log: Log,
-  start: (signal: AbortSignal) => Promise<Running>,
+  start: (signal: AbortSignal) => Promise<Running & Forgiving>,
 ): Promise<never> {
   const stopping = new AbortController();
   const asked = new Promise<void>((resolve) => {
@@ -65,13 +76,16 @@ export async function runUntilStopped(
       process.exit(EXIT.fault);
     }, STOP_DEADLINE_MS).unref();
   });
+  let running: (Running & Forgiving) | undefined;
   const crash = (error: unknown): never => {
     log.fatal({ error }, 'unhandled fault');
     process.exit(exitCodeOf(error));
   };
   process.on('uncaughtException', crash);
-  process.on('unhandledRejection', crash);
-  let running: Running;
+  process.on('unhandledRejection', (error) => {
+    if (!running?.forgives?.(error)) return crash(error);
+    log.error(whereOf(error), 'a library left a fault unhandled: this process goes on');
+  });
   try {
     running = await start(stopping.signal);
   } catch (error) {

@@ -2,12 +2,13 @@ import { createServer, type Server } from 'node:http';
 import { ClarinError } from '../../domain/errors.ts';
 import type { Config } from '../../platform/config.ts';
 import { judgeHealth } from '../../platform/health.ts';
-import type { Running } from '../../platform/lifecycle.ts';
+import type { Forgiving, Running } from '../../platform/lifecycle.ts';
 import type { Log } from '../../platform/log.ts';
 import { createMediaStore, type MediaStore } from '../../platform/media/store.ts';
 import { createMetrics, type Metrics } from '../../platform/metrics.ts';
 import { createDatabase, type Database } from '../../platform/postgres.ts';
 import { checkDatabase } from '../api/ops/health.ts';
+import { createSecretBox } from '../../platform/secret-box.ts';
 import { assertDatabaseFits } from '../start-checks.ts';
 import { openKommo } from '../kommo/means.ts';
 import { startCampaigns } from './campaign-worker.ts';
@@ -17,13 +18,21 @@ import { KommoWorker } from './kommo/worker.ts';
 import { Leases } from './leases.ts';
 import { startPurge } from './purge.ts';
 import { startMediaRemoval } from './remove-media.ts';
+import { createDeviceMeans } from './whatsapp/device-means.ts';
+import { isOfBaileys } from './whatsapp/is-of-baileys.ts';
+import { quietConsole } from './whatsapp/quiet-console.ts';
+import { WhatsappWorker } from './whatsapp/worker.ts';
 
 /**
  * Work without a caller, and a small server for probes. Purging, CSV imports, campaigns, the
- * removal of files, and Kommo; WhatsApp comes here.
+ * removal of files, Kommo and WhatsApp.
  * @throws ClarinError `configuration` with one sentence that says what to do.
  */
-export async function startIngest(config: Config, log: Log): Promise<Running & { url: string }> {
+export async function startIngest(
+  config: Config,
+  log: Log,
+): Promise<Running & Forgiving & { url: string }> {
+  quietConsole(log);
   const metrics = createMetrics('ingest');
   const database = createDatabase({
     url: config.databaseUrl,
@@ -54,7 +63,7 @@ export async function startIngest(config: Config, log: Log): Promise<Running & {
       await new Promise<void>((resolve) => server.close(() => resolve()));
       await database.close();
     };
-    return { url, stop: () => (stopped ??= stop()) };
+    return { url, stop: () => (stopped ??= stop()), forgives: isOfBaileys };
   } catch (error) {
     await database.close();
     throw error;
@@ -65,11 +74,15 @@ export async function startIngest(config: Config, log: Log): Promise<Running & {
 const LEASE_CONNECTIONS = 2;
 const LEASE_TIMEOUT_MS = 3_000;
 
+type Means = {
+  readonly database: Database;
+  readonly media: MediaStore;
+  readonly log: Log;
+  readonly metrics: Metrics;
+};
+
 /** What is with one worker at a time. It is stopped before its leases are given back. */
-function startLeased(
-  config: Config,
-  { database, log, metrics }: { database: Database; log: Log; metrics: Metrics },
-): Running {
+function startLeased(config: Config, { database, media, log, metrics }: Means): Running {
   const clock = systemClock;
   const leasing = createDatabase({
     url: config.databaseUrl,
@@ -81,12 +94,25 @@ function startLeased(
   const means = openKommo({ config, database, log });
   const { databaseUrl } = config;
   const kommo = new KommoWorker({ databaseUrl, database, kommo: means, clock, log, metrics });
-  const leases = new Leases({ database: leasing, log, clock }, [kommo.kind]).start();
+  const box = createSecretBox(config.encryptionKey);
+  const devices = createDeviceMeans({
+    database,
+    box,
+    media,
+    clock,
+    log,
+    metrics,
+    whatsapp: config.whatsapp,
+  });
+  const whatsapp = new WhatsappWorker({ ...devices, databaseUrl });
+  const kinds = [kommo.kind, whatsapp.kind];
+  const leases = new Leases({ database: leasing, log, clock }, kinds).start();
   kommo.start(() => leases.wake());
+  whatsapp.start(() => leases.wake());
   return {
     stop: async () => {
       await leases.stop();
-      await kommo.stop();
+      await Promise.all([kommo.stop(), whatsapp.stop()]);
       await means.close();
       await leasing.close();
     },

@@ -233,7 +233,13 @@ export class Link {
       deviceId: context.deviceId,
       messageId: id,
     };
-    const bytes = await write(context, (tx) => takeSentMessage(tx, context.box, wanted));
-    return bytes && proto.Message.decode(bytes);
+    try {
+      const bytes = await write(context, (tx) => takeSentMessage(tx, context.box, wanted));
+      return bytes && proto.Message.decode(bytes);
+    } catch (error) {
+      // Who could not read it asks again.
+      context.log.warn({ error }, 'a message that somebody could not read was not found');
+      return undefined;
+    }
   }
 }
