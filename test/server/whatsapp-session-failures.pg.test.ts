@@ -1,5 +1,7 @@
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { BinaryNode } from '@whiskeysockets/baileys';
+import { silent } from '../../fakes/whatsapp/quiet.ts';
 import { sql } from '../../platform/sql.ts';
 import { SessionOver } from '../../server/ingest/whatsapp/session-store.ts';
 import { eventually } from '../support/services.ts';
@@ -102,6 +104,30 @@ describe('a commit that fails', () => {
     expect(await worked.texts()).toEqual(['one', 'two']);
   });
 });
+
+test('what was decrypted with nothing to commit is in the inbox before it is answered', async () => {
+  const worked = await world.device();
+  const ana = await writerTo(worked);
+  const { session, receiver } = worked;
+  // A Baileys that keeps its ratchets elsewhere, should there ever be one.
+  const keys = {
+    ...receiver.keys,
+    set: () => undefined,
+    transaction: <T>(work: () => Promise<T>) => work(),
+  };
+  const { creds } = session.auth;
+  const repository = session.makeSignalRepository({ creds, keys }, silent);
+  const { content, attrs } = await ana.says('one', 'ONE');
+  const ciphertext = Buffer.from((content as BinaryNode[])[0]?.content as Buffer);
+  receiver.announce(stanzaOf(attrs, ciphertext));
+  await repository.decryptMessage({ jid: ana.lid, type: 'pkmsg', ciphertext });
+  expect(await worked.texts()).toEqual(['one']);
+  expect((await world.keyRows(worked)).map((row) => row['type'])).toEqual(['pre-key']);
+});
+
+function stanzaOf(attrs: BinaryNode['attrs'], content: Buffer): BinaryNode {
+  return { tag: 'message', attrs, content: [{ tag: 'enc', attrs: {}, content }] };
+}
 
 describe('a key that no database takes', () => {
   test('is refused alone: nothing of its set is kept, in memory neither, and the session goes on', async () => {

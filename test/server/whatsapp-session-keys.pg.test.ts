@@ -87,6 +87,31 @@ describe('keys', () => {
     expect(worked.cache.stats().entries).toBeLessThan(10);
   });
 
+  test('are the old ones until the new ones are committed, and the new ones from then on', async () => {
+    const worked = await world.device();
+    const { keys } = worked.session.auth;
+    await keys.set({ 'lid-mapping': { ana: 'old' } });
+    let isWaiting: unknown;
+    let setting: unknown;
+    await world.owner.transaction(async (tx) => {
+      await tx.query(sql`
+        select device_id from private.whatsapp_sessions
+        where device_id = ${worked.context.deviceId} for update`);
+      setting = keys.set({ 'lid-mapping': { ana: 'new' } });
+      isWaiting = await eventually(
+        async () =>
+          (await world.owner.query(sql`select pid from pg_locks where not granted`)).length > 0,
+        { says: 'it waits for its row' },
+      );
+      expect(await keys.get('lid-mapping', ['ana'])).toEqual({ ana: 'old' });
+      worked.cache.drop(worked.context.deviceId);
+      expect(await keys.get('lid-mapping', ['ana'])).toEqual({ ana: 'old' });
+    });
+    expect(isWaiting).toBe(true);
+    await setting;
+    expect(await keys.get('lid-mapping', ['ana'])).toEqual({ ana: 'new' });
+  });
+
   test('of an id that nobody can have are not asked for', async () => {
     const worked = await world.device();
     const found = await worked.session.auth.keys.get('lid-mapping', ['a\0b', 'x'.repeat(300)]);

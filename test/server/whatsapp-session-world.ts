@@ -59,6 +59,8 @@ export type Receiver = {
   readonly repository: SignalRepositoryWithLIDStore;
   /** What the socket was ended with. */
   readonly ended: unknown[];
+  /** It has come, and nobody has looked at it yet. */
+  announce(node: BinaryNode): void;
   /** With the text, or with the stub that a receipt for retrying follows. */
   receive(node: BinaryNode): Promise<WAMessage>;
 };
@@ -190,6 +192,7 @@ function createReceiver(session: DeviceSession): Receiver {
     keys,
     repository,
     ended,
+    announce: (node) => void ws.emit('CB:message', node),
     receive: async (node) => {
       ws.emit('CB:message', node);
       const { id = '', lid = '' } = creds.me ?? {};
