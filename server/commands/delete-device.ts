@@ -11,8 +11,9 @@ type Options = Reach & { id: number; ifMatch?: string | undefined };
 
 /**
  * A device is deleted for good. What was said through it stays: its chats are of no device then. Campaigns that were to
- * go through it are paused, and messages that wait for it fail: neither can be done any more. Gives the device as it
- * was, JSON text. @throws ClarinError not_found, precondition_failed.
+ * go through it are paused, messages that wait for it or are being sent fail, and so do files that it had still to fetch:
+ * none of it can be done any more. Gives the device as it was, JSON text. @throws ClarinError not_found,
+ * precondition_failed.
  */
 export async function deleteDevice(tx: Queries, options: Options): Promise<string> {
   const { accountId, id } = options;
@@ -25,6 +26,10 @@ export async function deleteDevice(tx: Queries, options: Options): Promise<strin
     update public.campaigns
     set status = 'paused', status_reason = 'Its device was deleted: choose another one and start it again.'
     where account_id = ${accountId} and device_id = ${id} and status in ('scheduled', 'running')`);
+  await tx.query(sql`
+    update public.media
+    set state = 'failed'
+    where account_id = ${accountId} and device_id = ${id} and state = 'pending'`);
   const row = await deleteRow(tx, { entity: devices, ...options });
   // Its chats are held by now: what was written to one of them meanwhile is there to be seen.
   await failPending(tx, options);
@@ -37,4 +42,8 @@ async function failPending(tx: Queries, { accountId, id }: Options): Promise<voi
     update public.messages
     set status = 'failed', error = 'Its device was deleted before it was sent.'
     where account_id = ${accountId} and device_id = ${id} and status = 'pending'`);
+  await tx.query(sql`
+    update public.messages
+    set status = 'failed', error = 'Its device was deleted before it was known whether it was sent.'
+    where account_id = ${accountId} and device_id = ${id} and status = 'sending'`);
 }

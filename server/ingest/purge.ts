@@ -75,12 +75,58 @@ export const PURGES: readonly Purge[] = [
       where id in (
         select message.id
         from public.messages as message
-        where message.status = 'pending' and not exists (
+        where message.status in ('pending', 'sending') and not exists (
           select from public.devices as device
           where device.account_id = message.account_id and device.id = message.device_id
         )
         limit ${BATCH_ROWS}
-      ) and status = 'pending'
+      ) and status in ('pending', 'sending')
+      returning true as is_gone`,
+  },
+  {
+    table: 'whatsapp_messages',
+    says: 'messages that nobody will ask for any more',
+    statement: sql`
+      delete from private.whatsapp_messages
+      where (device_id, message_id, is_from_me) in (
+        select device_id, message_id, is_from_me
+        from private.whatsapp_messages
+        where expires_at < now()
+        limit ${BATCH_ROWS}
+      ) and expires_at < now()
+      returning true as is_gone`,
+  },
+  {
+    table: 'whatsapp_parked_receipts',
+    says: 'receipts whose message has not come for a week',
+    statement: sql`
+      delete from private.whatsapp_parked_receipts
+      where (device_id, message_id, jid, status) in (
+        select device_id, message_id, jid, status
+        from private.whatsapp_parked_receipts
+        where created_at < now() - interval '7 days'
+        limit ${BATCH_ROWS}
+      ) and created_at < now() - interval '7 days'
+      returning true as is_gone`,
+  },
+  {
+    table: 'whatsapp_downloads',
+    says: 'files whose device was not there to fetch them for as long as WhatsApp keeps files: they are lost',
+    statement: sql`
+      with late as (
+        select media_id, account_id
+        from private.whatsapp_downloads
+        where created_at < now() - interval '22 days'
+        limit ${BATCH_ROWS}
+      ), lost as (
+        update public.media as file
+        set state = 'failed'
+        from late
+        where file.account_id = late.account_id and file.id = late.media_id and file.state = 'pending'
+      )
+      delete from private.whatsapp_downloads as download
+      using late
+      where download.account_id = late.account_id and download.media_id = late.media_id
       returning true as is_gone`,
   },
 ];

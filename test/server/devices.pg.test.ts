@@ -199,6 +199,12 @@ describe('a deleted device', () => {
       api.owner.query(sql`
         select count(*) as messages, count(distinct chat_id) as chats
         from public.messages where account_id = ${accountId}`);
+    await api.owner.query(sql`
+      insert into public.messages (account_id, chat_id, device_id, body, is_from_me, status)
+      values (${accountId}, ${chatIds[0]}, ${id}, 'is being sent', true, 'sending')`);
+    await api.owner.query(sql`
+      insert into public.media (account_id, device_id, object_key, mimetype)
+      values (${accountId}, ${id}, 'still to be fetched', 'image/png')`);
     const before = await rows();
     const seen = await ask('GET', `/api/devices/${id}`, undefined, account);
     const deleted = await ask('DELETE', `/api/devices/${id}`, undefined, account);
@@ -222,6 +228,16 @@ describe('a deleted device', () => {
     expect(waited).toEqual([
       { status: 'failed', error: 'Its device was deleted before it was sent.' },
     ]);
+    const [begun] = await api.owner.query(sql`
+      select status, error from public.messages where account_id = ${accountId} and body = 'is being sent'`);
+    expect(begun).toEqual({
+      status: 'failed',
+      error: 'Its device was deleted before it was known whether it was sent.',
+    });
+    const [file] = await api.owner.query(
+      sql`select state from public.media where object_key = 'still to be fetched'`,
+    );
+    expect(file?.['state']).toBe('failed');
   });
 
   test('of another account is not there, and nothing of it is touched', async () => {

@@ -62,6 +62,29 @@ async function fill(): Promise<void> {
       (${one.accountId}, ${one.chatIds[0]}, ${one.deviceIds[0]}, 'x', true, 'of a device that is there')
     on conflict do nothing`);
   await owner.query(sql`
+    insert into private.whatsapp_messages (
+      device_id, account_id, message_id, is_from_me, purpose, message, expires_at
+    )
+    values
+      (${one.deviceIds[0]}, ${one.accountId}, 'old', true, 'sent', '', now() - interval '1 second'),
+      (${one.deviceIds[0]}, ${one.accountId}, 'new', true, 'sent', '', now() + interval '1 day')
+    on conflict do nothing`);
+  await owner.query(sql`
+    insert into private.whatsapp_parked_receipts (device_id, account_id, message_id, jid, status, at, created_at)
+    select ${one.deviceIds[0]}, ${one.accountId}, 'm' || days, 'j', 'read', now(), now() - days * interval '1 day'
+    from unnest(array[6, 8]) as days
+    on conflict do nothing`);
+  await owner.query(sql`
+    with file as (
+      insert into public.media (account_id, device_id, object_key, mimetype)
+      select ${one.accountId}, ${one.deviceIds[0]}, 'late ' || days || random(), 'image/png'
+      from unnest(array[21, 23]) as days
+      returning id, account_id, object_key
+    )
+    insert into private.whatsapp_downloads (media_id, account_id, device_id, message, created_at)
+    select id, account_id, ${one.deviceIds[0]}, '', now() - substring(object_key, 6, 2)::integer * interval '1 day'
+    from file`);
+  await owner.query(sql`
     update public.leads set deleted_at = now() - interval '31 days' where id = ${one.leadIds[0]}`);
   await owner.query(sql`
     update public.leads set deleted_at = now() - interval '29 days' where id = ${one.leadIds[1]}`);
@@ -78,7 +101,18 @@ test('removes what is over, in batches, and nothing else', async () => {
     leads: 1,
     device_pairings: 1,
     messages: 1,
+    whatsapp_messages: 1,
+    whatsapp_parked_receipts: 1,
+    whatsapp_downloads: 1,
   });
+  expect(
+    await owner.query(sql`
+      select substring(object_key, 6, 2) as days, state from public.media
+      where object_key like 'late %' order by days`),
+  ).toEqual([
+    { days: '21', state: 'pending' },
+    { days: '23', state: 'failed' },
+  ]);
   const [orphan] = await owner.query(
     sql`select status, error from public.messages where client_id = 'of a device that is gone'`,
   );
