@@ -13,6 +13,7 @@ import { insertInbox } from '../../server/commands/whatsapp-inbox.ts';
 import { systemClock } from '../../server/ingest/clock.ts';
 import type { DeviceContext } from '../../server/ingest/whatsapp/device-context.ts';
 import { startInbound, type Inbound } from '../../server/ingest/whatsapp/inbound.ts';
+import type { Me } from '../../server/whatsapp/map-message.ts';
 import type { Node } from '../../server/whatsapp/map-receipt.ts';
 import { createAccount, type AccountFixture } from '../support/account-fixture.ts';
 import { eventually } from '../support/eventually.ts';
@@ -56,7 +57,8 @@ export type HeardSocket = {
 
 export type InboundWorld = {
   readonly owner: Database;
-  device(): Promise<Receiving>;
+  /** `me`: who it is to WhatsApp. */
+  device(me?: Me): Promise<Receiving>;
 };
 
 export async function openInboundWorld(): Promise<InboundWorld> {
@@ -83,7 +85,7 @@ export async function openInboundWorld(): Promise<InboundWorld> {
   });
   return {
     owner,
-    device: async () => {
+    device: async (me = ME) => {
       const account = await createAccount(owner, `inbound-${accounts++}`);
       const deviceId = account.deviceIds[0] ?? 0;
       await clear(owner, account.accountId);
@@ -101,7 +103,7 @@ export async function openInboundWorld(): Promise<InboundWorld> {
         signal: over.signal,
         onLost: () => undefined,
       };
-      const receiving = receive(owner, { ...account, context, deviceId });
+      const receiving = receive(owner, { ...account, context, deviceId, me });
       onTestFinished(async () => {
         await receiving.stop();
         over.abort();
@@ -127,11 +129,15 @@ async function takeLease(owner: Database, deviceId: number): Promise<DeviceConte
   return { resource, owner: worker, fence: Number(row?.['fence']) };
 }
 
-type Given = AccountFixture & { readonly context: DeviceContext; readonly deviceId: number };
+type Given = AccountFixture & {
+  readonly context: DeviceContext;
+  readonly deviceId: number;
+  readonly me: Me;
+};
 
 function receive(owner: Database, given: Given): Receiving {
   const { context, accountId, deviceId } = given;
-  const start = (): Inbound => startInbound(context, { me: () => ME });
+  const start = (): Inbound => startInbound(context, { me: () => given.me });
   const receiving: Receiving = {
     ...given,
     inbound: start(),
