@@ -1,0 +1,81 @@
+import type { WAMessageKey } from '@whiskeysockets/baileys';
+import { backoffMs } from '../../../platform/backoff.ts';
+import type { Running } from '../../../platform/lifecycle.ts';
+import { forgetReads, readUntoldReads, type UntoldRead } from '../../commands/untold-reads.ts';
+import { createBell } from '../bell.ts';
+import { LeaseLost } from '../write-in-lease.ts';
+import { write, type DeviceContext, type Linked } from './device-context.ts';
+import { untilAborted } from './until-aborted.ts';
+
+/** Between two looks. */
+const LOOK_MS = 2_000;
+/** Of one look: a device that comes back does not tell everything at once. */
+const CHATS_MAX = 20;
+const FAULT = { minMs: 2_000, maxMs: 5 * 60_000 };
+
+/**
+ * What people read here is read for WhatsApp too: it is no longer unread on the phone, and who wrote it sees that it was
+ * read, unless the number's own setting for read receipts is off; that one decides, here as on the phone. What was told
+ * may be told again after a crash, which changes nothing. `ring`: something was read.
+ */
+export function startTellingReads(
+  context: DeviceContext,
+  linked: Linked,
+): Running & { ring(): void } {
+  const stopping = new AbortController();
+  const signal = AbortSignal.any([stopping.signal, linked.signal, context.signal]);
+  const { clock, log } = context;
+  const bell = createBell(clock);
+  const run = async (): Promise<void> => {
+    let failures = 0;
+    while (!signal.aborted) {
+      try {
+        await tellReads(context, linked, signal);
+        failures = 0;
+        await bell.wait(LOOK_MS, signal);
+      } catch (error) {
+        if (signal.aborted || error instanceof LeaseLost) return;
+        log.warn({ error }, 'WhatsApp could not be told what was read');
+        const delayMs = backoffMs(failures, FAULT) * (0.5 + clock.random());
+        await clock.sleep(delayMs, signal).catch(() => undefined);
+        failures += 1;
+      }
+    }
+  };
+  const done = run();
+  return {
+    ring: () => bell.ring(),
+    stop: async () => {
+      stopping.abort();
+      await done;
+    },
+  };
+}
+
+async function tellReads(
+  context: DeviceContext,
+  linked: Linked,
+  signal: AbortSignal,
+): Promise<void> {
+  const { accountId, deviceId, database } = context;
+  const reads = await readUntoldReads(database, { accountId, deviceId, max: CHATS_MAX });
+  if (reads.length === 0) return;
+  const keys: WAMessageKey[] = [];
+  for (const read of reads) keys.push(...(await keysOf(linked, read)));
+  if (keys.length > 0) await untilAborted(linked.socket.readMessages(keys), signal);
+  await write(context, (tx) => forgetReads(tx, { accountId, deviceId }, reads));
+}
+
+/** A person's messages come from their LID where it is known, whatever the chat was begun with. */
+async function keysOf({ socket }: Linked, { jid, messages }: UntoldRead): Promise<WAMessageKey[]> {
+  const isGroup = jid.endsWith('@g.us');
+  const isNumber = jid.endsWith('@s.whatsapp.net');
+  const { lidMapping } = socket.signalRepository;
+  const lid = isNumber && messages.length > 0 ? await lidMapping.getLIDForPN(jid) : null;
+  return messages.map(({ stanzaId, author }) => ({
+    remoteJid: lid ?? jid,
+    id: stanzaId,
+    fromMe: false,
+    ...(isGroup && author !== undefined ? { participant: author } : {}),
+  }));
+}
