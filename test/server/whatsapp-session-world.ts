@@ -8,6 +8,7 @@ import {
   generateSignalPubKey,
   proto,
   unpadRandomMax16,
+  type AuthenticationCreds,
   type BinaryNode,
   type SignalKeyStoreWithTransaction,
   type SignalRepositoryWithLIDStore,
@@ -31,7 +32,7 @@ import { openSession, type DeviceSession } from '../../server/ingest/whatsapp/se
 import { createAccount } from '../support/account-fixture.ts';
 import { createTestDatabase } from '../support/services.ts';
 
-export const ME = {
+const ME = {
   id: '5215551234567:5@s.whatsapp.net',
   lid: '111222333444555:5@lid',
   name: 'Clarin',
@@ -42,7 +43,8 @@ export type Worked = {
   readonly context: DeviceContext;
   readonly cache: KeyCache;
   session: DeviceSession;
-  receiver: Receiver;
+  /** Of the session, made when it is first asked for: who has a real socket asks for none. */
+  readonly receiver: Receiver;
   /** What `onInbox` and `onLost` were called for, one after the other. */
   readonly calls: string[];
   /** After a restart of the process, or on a socket of its own. */
@@ -68,7 +70,8 @@ export type Receiver = {
 export type SessionWorld = {
   readonly owner: Database;
   readonly box: SecretBox;
-  device(options?: { database?: Database; me?: typeof ME }): Promise<Worked>;
+  /** `creds`: of a device that is linked already. */
+  device(options?: { database?: Database; creds?: Partial<AuthenticationCreds> }): Promise<Worked>;
   /** As the ingest process may, by a URL of one's own. */
   connect(url?: string): Database;
   readonly ingestUrl: string;
@@ -122,25 +125,27 @@ export async function openSessionWorld(): Promise<SessionWorld> {
       onLost: () => calls.push('context lost'),
     };
     const cache = createKeyCache(systemClock);
-    const open = async (by: KeyCache): Promise<[DeviceSession, Receiver]> => {
-      const session = await openSession(context, {
+    const open = (by: KeyCache): Promise<DeviceSession> =>
+      openSession(context, {
         cache: by,
         onInbox: () => calls.push('inbox'),
         onLost: () => calls.push('lost'),
       });
-      session.merge({ me: options.me ?? ME });
-      await session.flush();
-      return [session, createReceiver(session)];
-    };
-    const [session, receiver] = await open(cache);
+    const session = await open(cache);
+    session.merge(options.creds ?? { me: ME });
+    await session.flush();
+    let receiver: Receiver | undefined;
     const worked: Worked = {
       context,
       cache,
       session,
-      receiver,
+      get receiver() {
+        return (receiver ??= createReceiver(worked.session));
+      },
       calls,
       reopen: async (by = cache) => {
-        [worked.session, worked.receiver] = await open(by);
+        worked.session = await open(by);
+        receiver = undefined;
       },
       inbox: async () => (await readInbox(owner, box, context)).rows,
       texts: async () => (await worked.inbox()).map(textOf),
