@@ -62,14 +62,15 @@ export async function filterKnownKommoIds(
 export async function countKnownKommo(
   db: Queries,
   { accountId, connectionId }: KommoScope,
+  entities: readonly KommoEntity[],
 ): Promise<number> {
-  const [row] = await db.query(sql`
-    select (
-      select count(*) from private.kommo_leads
-      where account_id = ${accountId} and connection_id = ${connectionId} and deleted_at is null
-    ) + (
-      select count(*) from private.kommo_contacts
-      where account_id = ${accountId} and connection_id = ${connectionId} and deleted_at is null
-    ) as known`);
-  return Number(row?.['known'] ?? 0);
+  let known = 0;
+  for (const entity of entities) {
+    const [row] = await db.query(sql`
+      select count(*) as known
+      from private.${ident(PLACES[entity].looks)}
+      where account_id = ${accountId} and connection_id = ${connectionId} and deleted_at is null`);
+    known += Number(row?.['known'] ?? 0);
+  }
+  return known;
 }

@@ -59,7 +59,13 @@ export async function findKommoWebhook(
   );
 }
 
-/** The worker fetches these before anything else. What waits already is not written again. */
+/** So many may wait for one connection: what is beyond is found by the next pass, and anybody may have sent it. */
+const WAITING_MAX = 10_000;
+
+/**
+ * The worker fetches these before anything else. What waits already is not written again, and nothing is where so much waits,
+ * or of an account that is closed: nobody comes for it.
+ */
 export async function acceptKommoHints(
   tx: Queries,
   { connectionId, accountId }: Pick<KommoWebhook, 'connectionId' | 'accountId'>,
@@ -73,7 +79,13 @@ export async function acceptKommoHints(
     cross join unnest(
       ${sorted.map(({ entity }) => entity)}::text[], ${sorted.map(({ kommoId }) => kommoId)}::bigint[]
     ) as hint (entity, kommo_id)
-    where connection.account_id = ${accountId} and connection.id = ${connectionId}
+    join public.accounts as account on account.id = connection.account_id and account.is_active
+    where connection.account_id = ${accountId} and connection.id = ${connectionId} and (
+      select count(*)
+      from (
+        select from private.kommo_hints where connection_id = ${connectionId} limit ${WAITING_MAX}
+      ) as waiting
+    ) < ${WAITING_MAX}
     on conflict do nothing`);
   await notifyKommo(tx, { kind: 'hint', connectionId });
 }

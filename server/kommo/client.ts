@@ -48,6 +48,8 @@ export type KommoClient = {
   /** Undefined: whoever connected it is not an administrator there. */
   users(lane: Lane): Promise<readonly KommoUser[] | undefined>;
   account(lane: Lane): Promise<KommoAccount>;
+  /** Somebody has connected it anew: the tokens are read again. */
+  forgetTokens(): void;
   /** HTTP requests that have left so far. */
   requests(): number;
   /** Differs from the connection's once the account has been renamed and found again. */
@@ -72,7 +74,8 @@ export function createKommoClient({ connection, signal, ...given }: Options): Ko
   const sender = createSender(means, { connectionId, signal });
   const place = createPlace(means, sender, subdomain);
   const where = { connection: { accountId, connectionId }, place, sender, signal };
-  const call = createCaller(means, { ...where, tokens: createTokenSource(means, where) });
+  const tokens = createTokenSource(means, where);
+  const call = createCaller(means, { ...where, tokens });
   const lists = createLists(call);
   const account = async (lane: Lane): Promise<KommoAccount> => {
     const { value } = await call({ lane, path: '/api/v4/account', document: documents.account });
@@ -114,6 +117,7 @@ export function createKommoClient({ connection, signal, ...given }: Options): Ko
         throw error;
       }),
     account,
+    forgetTokens: () => tokens.forget(),
     requests: () => sender.requests(),
     subdomain: () => place.subdomain(),
   };

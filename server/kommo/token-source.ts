@@ -16,6 +16,8 @@ export type TokenSource = {
   current(): Promise<KommoGrant>;
   /** Others than these, which Kommo refuses with `error`; `isNew`: it has just given them. @throws the same. */
   after(refused: KommoGrant, error: KommoError): Promise<{ grant: KommoGrant; isNew: boolean }>;
+  /** There are others by now: they are read before the next call, also where these are still good. */
+  forget(): void;
 };
 
 type Options = {
@@ -47,6 +49,9 @@ export function createTokenSource(means: KommoMeans, options: Options): TokenSou
   const isDue = (grant: KommoGrant): boolean =>
     means.config.integration !== undefined && isDueAt(grant, now());
   return {
+    forget: () => {
+      held = undefined;
+    },
     current: async () => {
       const grant = (held ??= await read());
       // There is time: nobody waits for another connection's renewal.

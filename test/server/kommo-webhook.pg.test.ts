@@ -80,6 +80,28 @@ describe('a call of Kommo', () => {
     expect((await call(path, '<x/>', 'application/xml')).status).toBe(400);
   });
 
+  test('is answered, and kept by nobody, where thousands wait already and where the account is closed', async () => {
+    const waiting = async () => (await hints()).length;
+    await api.owner.query(
+      sql`delete from private.kommo_hints where connection_id = ${connectionId}`,
+    );
+    const setActive = (isActive: boolean) =>
+      api.owner.query(
+        sql`update public.accounts set is_active = ${isActive} where id = ${admin.accountId}`,
+      );
+    await setActive(false);
+    expect((await call(path, 'leads[status][0][id]=1')).status).toBe(204);
+    expect(await waiting()).toBe(0);
+    await setActive(true);
+    await api.owner.query(sql`
+      insert into private.kommo_hints (connection_id, entity, kommo_id)
+      select ${connectionId}, 'lead', n from generate_series(1, 9999) as n`);
+    for (const id of [20_001, 20_002])
+      expect((await call(path, `leads[status][0][id]=${id}`)).status).toBe(204);
+    expect(await waiting()).toBe(10_000);
+    expect(await hints()).toContain('lead 20001');
+  });
+
   test('to a connection that is disconnected or another account’s is none', async () => {
     expect((await renew(stranger)).status).toBe(404);
     await api.ask(admin, 'POST', `/api/kommo/connections/${connectionId}/disconnect`, {});

@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest';
+import { ClarinError } from '../../domain/errors.ts';
 import { sql } from '../../platform/sql.ts';
 import { disconnectKommo } from '../../server/commands/connect-kommo.ts';
 import { Health } from '../../server/ingest/kommo/health.ts';
@@ -88,6 +89,23 @@ describe('how a connection is doing', () => {
     await other.health.fail(failed('payment_required'), 'updated');
     other.health.nudge();
     expect(other.health.restMs('updated')).toBe(0);
+  });
+
+  test('is said when it is a fault of ours: at once where somebody can help, else when it lasts', async () => {
+    const { account, health } = await open();
+    const fault = new TypeError('something of ours');
+    await health.fail(fault, 'updated');
+    expect((await shown(account))['status']).toBe('connected');
+    world.time.advance(6 * 60_000);
+    await health.fail(fault, 'updated');
+    const row = await shown(account);
+    expect(row['status']).toBe('error');
+    expect(row['status_reason']).toContain('a fault of Clarin');
+    expect(row['status_reason']).not.toContain('something of ours');
+    await succeed(health);
+    expect((await shown(account))['status']).toBe('connected');
+    await health.fail(new ClarinError('configuration', 'sealed'), 'updated');
+    expect((await shown(account))['status_reason']).toContain('Connect it again');
   });
 
   test('is of a pass alone when its rights are missing: the others go on, and people are told', async () => {

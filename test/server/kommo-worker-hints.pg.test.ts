@@ -114,6 +114,50 @@ describe('a hint', () => {
     expect((await world.leads(account.connection)).get(ids[0]!)?.['title']).toBe('Hinted');
   });
 
+  test('of hundreds goes before everything else once in a second, and waits in line with the rest', async () => {
+    const account = await known(1);
+    const { kommo, session, people } = account;
+    const leads = Array.from({ length: 250 }, (_, index) =>
+      kommo.leads.create({ name: `Lead ${index}`, contactIds: [people[0]!] }),
+    );
+    const lanes: string[] = [];
+    const { client } = session;
+    (session as { client: Session['client'] }).client = {
+      ...client,
+      leads: (query, lane) => (lanes.push(lane), client.leads(query, lane)),
+    };
+    await hint(
+      account,
+      'lead',
+      leads.map(({ id }) => id),
+    );
+    await passHints(session);
+    expect(lanes).toEqual(['hint', 'poll', 'poll']);
+    expect(await world.titles(account)).toEqual(world.truth(account));
+    await hint(account, 'lead', [leads[0]!.id]);
+    await passHints(session);
+    tick(1);
+    await hint(account, 'lead', [leads[0]!.id]);
+    await passHints(session);
+    expect(lanes.slice(3)).toEqual(['poll', 'hint']);
+  });
+
+  test('of a row that is hidden is not believed again and again, and what was believed comes back', async () => {
+    const account = await known(60);
+    const { kommo, session, ids } = account;
+    kommo.set({ hiddenShare: 0.3 });
+    for (const id of ids) {
+      await hint(account, 'lead', [id]);
+      await passHints(session);
+    }
+    // A twentieth; what is beyond is for the sweep to find.
+    expect(await deletedLeads(account)).toHaveLength(3);
+    kommo.set({ hiddenShare: 0 });
+    await hint(account, 'lead', ids);
+    await passHints(session);
+    expect(await deletedLeads(account)).toEqual([]);
+  });
+
   test('of many at once does not make deletions of rows that are hidden', async () => {
     const account = await known(60);
     account.kommo.set({ hiddenShare: 0.3 });

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { sql } from '../../platform/sql.ts';
+import { passEvents, type EventsKnown } from '../../server/ingest/kommo/pass-events.ts';
 import { passReference } from '../../server/ingest/kommo/pass-reference.ts';
 import { passLeads } from '../../server/ingest/kommo/pass-updated.ts';
 import type { Session } from '../../server/ingest/kommo/session.ts';
@@ -98,6 +99,49 @@ describe('what Kommo does not do well', () => {
     await passLeads(session);
     expect(queries()).toBe(0);
     restore();
+  });
+
+  test('one Date of next year does not keep us from what changes until then', async () => {
+    const account = await world.account();
+    const { kommo, connection } = account;
+    const session = await world.session(connection);
+    const { subdomain } = kommo;
+    const does = { kind: 'clock-offset', seconds: 365 * 86_400 } as const;
+    world.fake.faults.add({ endpoint: 'leads', subdomain, does, times: 1 });
+    world.fake.faults.add({ endpoint: 'events', subdomain, does, times: 1 });
+    tick(5);
+    const events: EventsKnown = new Map();
+    expect(await passLeads(session)).toBe(true);
+    expect(await passEvents(session, events)).toBe(true);
+    const lost = kommo.leads.create({ name: 'Not found' });
+    tick(600);
+    // What changed in between is for the reading of everything, and is said to be.
+    expect(await passLeads(session)).toBe(false);
+    expect(await passEvents(session, events)).toBe(false);
+    const { [lost.id]: _, ...others } = world.truth(account);
+    expect(await world.titles(account)).toEqual(others);
+    const found = kommo.leads.create({ name: 'Found' });
+    tick(5);
+    expect(await passLeads(session)).toBe(true);
+    expect(await world.titles(account)).toEqual({ ...others, [found.id]: 'Found' });
+    kommo.leads.delete(found.id);
+    tick(5);
+    expect(await passEvents(session, events)).toBe(true);
+    expect((await world.leads(connection)).get(found.id)?.['is_deleted']).toBe('t');
+  });
+
+  test('filters that were ignored for a while are tried again', async () => {
+    const account = await world.account();
+    const session = await world.session(account.connection);
+    const isUnfiltered = () => session.lists.get('leads')?.reading.isUnfiltered;
+    account.kommo.leads.create({ name: 'Old' });
+    tick(600);
+    account.kommo.set({ areFiltersKnown: false });
+    for (let pass = 0; pass < 13; pass++) await passLeads(session);
+    expect(isUnfiltered()).toBe(true);
+    account.kommo.set({ areFiltersKnown: true });
+    for (let pass = 0; pass < 12; pass++) await passLeads(session);
+    expect(isUnfiltered()).toBe(false);
   });
 
   test('a Date that is a minute and a half off, to either side, loses nothing', async () => {

@@ -68,4 +68,23 @@ describe('a connection whose access is refused', () => {
     await becomes(account, 'connected');
     expect(renewals()).toBe(1);
   });
+
+  test('is the one that people gave last, also while the one before is still good', async () => {
+    const account = await world.account();
+    const { accountId, subdomain } = account.connection;
+    worker = startWorker(world);
+    await eventually(() => requestsOf(account).some(({ endpoint }) => endpoint === 'leads'));
+    const accessToken = account.kommo.tokens.issueLongLived();
+    account.kommo.tokens.revoke(accessToken);
+    await world.owner.transaction((tx) =>
+      connectKommo(tx, {
+        box: world.by.means.box,
+        accountId,
+        subdomain,
+        tokens: { accessToken, refreshToken: undefined },
+      }),
+    );
+    const row = await becomes(account, 'needs_reauth');
+    expect(row['status_reason']).toContain('taken back');
+  });
 });

@@ -84,7 +84,7 @@ export async function stepBackground(session: Session, background: Background): 
       // What is followed since a moment ago has no stages yet.
       await passReference(session, 'poll');
       const total = background.loaded.contacts
-        ? await countKnownKommo(session.database, session.scope)
+        ? await countKnownKommo(session.database, session.scope, ['lead', 'contact'])
         : undefined;
       background.job = await beginJob(session, { reason, pipelines, total });
       await look(session);
@@ -191,6 +191,7 @@ async function sweep(session: Session, background: Background): Promise<Stepped>
   background.sweepSavedAtMs = nowMs;
   if (outcome === 'round') {
     background.alarm = undefined;
+    Object.assign(session.buried, { lead: 0, contact: 0 });
     return { waitMs: SWEEP_ROUND_MS, hasAsked: false };
   }
   background.alarm = outcome.alarm;

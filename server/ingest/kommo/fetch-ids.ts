@@ -1,5 +1,5 @@
 import type { Queries } from '../../../platform/postgres.ts';
-import { filterKnownKommoIds } from '../../commands/kommo-hints.ts';
+import { countKnownKommo, filterKnownKommoIds } from '../../commands/kommo-hints.ts';
 import { tombstoneKommo } from '../../commands/tombstone-kommo.ts';
 import type { KommoContact, KommoLead } from '../../kommo/documents.ts';
 import type { Lane } from '../../kommo/limiter.ts';
@@ -47,8 +47,24 @@ export async function lookForIds(
       else gone.push(id);
     }
   });
-  // Not deletions, when they are many: somebody's rights were narrowed. The sweep says so.
-  return { entity, at, found, gone: isBelievable(gone.length, ids.length) ? gone : [] };
+  const isDeletion = await areDeletions(session, { entity, gone: gone.length, of: ids.length });
+  return { entity, at, found, gone: isDeletion ? gone : [] };
+}
+
+/**
+ * Not when they are many, here or one by one: then somebody's rights were narrowed, and they are told of all the same. The
+ * sweep, which sees all of them, says so.
+ */
+async function areDeletions(
+  { database, scope, buried }: Session,
+  { entity, gone, of }: { entity: Entity; gone: number; of: number },
+): Promise<boolean> {
+  if (gone === 0 || !isBelievable(gone, of)) return false;
+  const known = await countKnownKommo(database, scope, [entity]);
+  const all = buried[entity] + gone;
+  if (!isBelievable(all, known + buried[entity])) return false;
+  buried[entity] = all;
+  return true;
 }
 
 /** What the list shows of these ids. @throws KommoError, ClarinError. */
@@ -81,7 +97,11 @@ export async function askForOne(
 export async function applyLook(
   session: Session,
   { entity, at, found, gone }: Look,
-  { lane, also }: { lane: Lane; also?: (tx: Queries) => Promise<void> },
+  {
+    lane,
+    isHinted = false,
+    also,
+  }: { lane: Lane; isHinted?: boolean; also?: (tx: Queries) => Promise<void> },
 ): Promise<number> {
   let buried = 0;
   const end = async (tx: Queries): Promise<void> => {
@@ -89,7 +109,6 @@ export async function applyLook(
     await also?.(tx);
   };
   const means = { at, lane, also: end };
-  const isHinted = lane === 'hint';
   const leads = isHinted ? found.lead : session.seen.lead.filterNew(found.lead);
   const contacts = isHinted ? found.contact : session.seen.contact.filterNew(found.contact);
   let applied = { changed: 0 };

@@ -1,3 +1,4 @@
+import { ClarinError } from '../../../domain/errors.ts';
 import { setKommoStatus } from '../../commands/set-kommo-status.ts';
 import { KommoError } from '../../kommo/errors.ts';
 import {
@@ -71,6 +72,10 @@ export class Health {
         RETRY_MIN_MS * 2 ** Math.min(this.#failures.inARow, 6),
       );
       this.#passes.set(pass, nowMs + RETRY_MIN_MS + clock.random() * (backoff - RETRY_MIN_MS));
+      const reason = reasonOfOurs(error, nowMs - this.#failures.firstAtMs);
+      if (reason === undefined) return;
+      this.#trouble = { status: 'error', reason, untilMs: undefined };
+      await this.#tell(undefined);
       return;
     }
     const isNotFound = error.kind === 'not_found';
@@ -163,6 +168,20 @@ export class Health {
       log.warn({ error }, 'the status of a Kommo connection was not written');
     }
   }
+}
+
+/** So long we may fail before people are told. */
+const SILENT_MS = 5 * 60_000;
+const OURS =
+  'Clarin cannot read this Kommo account at the moment. That is a fault of Clarin, which is logged; nothing is lost.';
+
+const SEALED =
+  'The access to this Kommo account was kept under a key that Clarin no longer has. Connect it again.';
+
+/** What people are told of a failure that is not Kommo's; undefined: it may pass. */
+function reasonOfOurs(error: unknown, sinceMs: number): string | undefined {
+  if (error instanceof ClarinError && error.code === 'configuration') return SEALED;
+  return sinceMs < SILENT_MS ? undefined : OURS;
 }
 
 type Shown = {

@@ -55,9 +55,9 @@ export function shortenKeyset(pass: Keyset, limit: number): Keyset {
   return { ...pass, limit, ask: pass.ask && { ...pass.ask, limit } };
 }
 
-/** A server that does not filter shows rows that were not asked for. */
-export function isUnfiltered({ from, to }: UpdatedPage, rows: readonly UpdatedRow[]): boolean {
-  return rows.some((row) => row.updated_at < from || row.updated_at > (to ?? Infinity));
+/** A server that does not filter shows rows from before. One from behind may have been edited while its page was made. */
+export function isUnfiltered({ from }: UpdatedPage, rows: readonly UpdatedRow[]): boolean {
+  return rows.some((row) => row.updated_at < from);
 }
 
 type Taken<T> = { readonly pass: Keyset; readonly fresh: T[] };
@@ -132,15 +132,34 @@ const OVERLAP_SECONDS = 10;
 const LONG_OVERLAP_SECONDS = 120;
 const LONG_EVERY = 12;
 
+/** Now and then a pass goes back further, and believes nothing that the ones before have learned. */
+export function isLong(number: number): boolean {
+  return number % LONG_EVERY === 0;
+}
+
 /** Where the `number`th pass begins. */
 export function overlapFrom(cursor: number, number: number): number {
-  const seconds = number % LONG_EVERY === 0 ? LONG_OVERLAP_SECONDS : OVERLAP_SECONDS;
+  const seconds = isLong(number) ? LONG_OVERLAP_SECONDS : OVERLAP_SECONDS;
   return Math.max(0, cursor - seconds);
 }
 
 /** Where the first pass of a list begins. */
 export function firstCursor(serverSeconds: number): number {
   return Math.max(0, serverSeconds - LONG_OVERLAP_SECONDS);
+}
+
+/** More than clocks are apart. */
+const AHEAD_SECONDS_MAX = 300;
+
+/**
+ * Kommo said once that it is later than it is, and the cursor has followed: passes would find nothing until then. That Kommo
+ * says now that it is earlier than it is does not count, so it is ahead of our clock too.
+ */
+export function isAhead(
+  cursor: number,
+  { serverSeconds, ourSeconds }: { serverSeconds: number; ourSeconds: number },
+): boolean {
+  return cursor > Math.max(serverSeconds, ourSeconds) + AHEAD_SECONDS_MAX;
 }
 
 /**

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import type { Queries } from '../../../platform/postgres.ts';
 import { saveKommoCursor, type KommoCursor } from '../../commands/kommo-cursors.ts';
-import { firstCursor } from './keyset.ts';
-import { beginReading } from './read-updated.ts';
+import { firstCursor, isAhead } from './keyset.ts';
+import { beginReading, type Reading } from './read-updated.ts';
 import { write, type ListName, type ListState, type Session } from './session.ts';
 
 const LISTS: readonly ListName[] = ['contacts', 'leads', 'deleted', 'events'];
@@ -62,7 +62,7 @@ type Move = {
  */
 export function isWorthSaving(move: Move): boolean {
   if (move.nowMs - move.savedAtMs >= SAVED_EVERY_MS) return true;
-  return move.hasChanged && move.cursor > move.savedCursor;
+  return move.hasChanged && move.cursor !== move.savedCursor;
 }
 
 export type Reached = {
@@ -93,6 +93,22 @@ export function noteSaved({ clock }: Session, saved: Reached | undefined): void 
 export async function saveAlone(session: Session, reached: Reached | undefined): Promise<void> {
   if (!reached || !isDue(session, reached)) return;
   noteSaved(session, await write(session, (tx) => saveReached(session, reached, tx)));
+}
+
+/**
+ * The reading as the next pass finds it, its cursor put right where it is ahead of time: then what changed meanwhile was not
+ * found, and false is given.
+ */
+export function putRight(
+  { clock, log }: Session,
+  state: ListState,
+  { reading, serverSeconds }: { reading: Reading; serverSeconds: number },
+): boolean {
+  const { cursor } = reading;
+  const isLost = isAhead(cursor, { serverSeconds, ourSeconds: clock.now() / 1_000 });
+  state.reading = isLost ? { ...reading, cursor: firstCursor(serverSeconds) } : reading;
+  if (isLost) log.warn({ cursor, serverSeconds }, 'a Kommo cursor was ahead of time');
+  return !isLost;
 }
 
 function isDue({ clock }: Session, { state, cursor, hasChanged }: Reached): boolean {

@@ -75,6 +75,8 @@ export async function openSession(
     changedAtMs: undefined,
     toldAtMs: -Infinity,
     looks: 0,
+    hintedAtMs: -Infinity,
+    buried: { lead: 0, contact: 0 },
     doubts: { lead: new Set(), contact: new Set() },
   };
   // Who has no cursors has never been read: everything is read anyway.

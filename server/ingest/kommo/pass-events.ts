@@ -3,7 +3,7 @@ import type { KommoEvent } from '../../kommo/documents.ts';
 import { noteApplied } from './apply-page.ts';
 import { applyLook, lookForIds } from './fetch-ids.ts';
 import { nextCursor } from './keyset.ts';
-import { saveAlone } from './lists.ts';
+import { putRight, saveAlone } from './lists.ts';
 import { write, type ListState, type Session } from './session.ts';
 import { EVENT_TYPES, isDeletion, sortEvents, type SortedEvents } from './sort-events.ts';
 
@@ -24,7 +24,7 @@ export type EventsKnown = Map<string, number | undefined>;
 
 /**
  * Deletions, and what an edit's moment may not tell of: tags, links, merges. What is told of is looked at in the pass that
- * sees it, and once more in the next one: lists may be late. Gives false when there were more events than a pass reads.
+ * sees it, and once more in the next one: lists may be late. Gives false when there were more events than a pass reads, or some were not found.
  * @throws KommoError, ClarinError, LeaseLost: the next pass does it again.
  */
 export async function passEvents(session: Session, known: EventsKnown): Promise<boolean> {
@@ -49,8 +49,8 @@ export async function passEvents(session: Session, known: EventsKnown): Promise<
     if (known.size <= KNOWN_MAX) break;
     known.delete(id);
   }
-  state.reading = { ...state.reading, cursor, number: state.reading.number + 1 };
-  return isWhole;
+  const reading = { ...state.reading, cursor, number: state.reading.number + 1 };
+  return putRight(session, state, { reading, serverSeconds }) && isWhole;
 }
 
 async function readEvents(

@@ -4,7 +4,7 @@ import type { KommoContact, KommoDeletedLead, KommoLead } from '../../kommo/docu
 import type { KommoPage } from '../../kommo/lists.ts';
 import type { ListQuery } from '../../kommo/query.ts';
 import { applyContacts, applyLeads, LEAD_WITH, noteApplied } from './apply-page.ts';
-import { noteSaved, saveAlone, saveReached, type Reached } from './lists.ts';
+import { noteSaved, putRight, saveAlone, saveReached, type Reached } from './lists.ts';
 import type { UpdatedRow } from './keyset.ts';
 import { readUpdated, type WantedPage } from './read-updated.ts';
 import type { LookedAt, SeenRows } from './seen-rows.ts';
@@ -19,8 +19,8 @@ type Source<T> = {
   readonly apply: (rows: T[], also: Also, at: LookedAt) => Promise<{ changed: number }>;
 };
 
-/** What changed of contacts since the last pass. @throws KommoError, ClarinError, LeaseLost: the next pass does it again. */
-export function passContacts(session: Session): Promise<void> {
+/** What changed of contacts since the last pass; gives false when some of it was not found. @throws KommoError, ClarinError, LeaseLost: the next pass does it again. */
+export function passContacts(session: Session): Promise<boolean> {
   return pass<KommoContact>(session, {
     name: 'contacts',
     seen: session.seen.contact,
@@ -30,7 +30,7 @@ export function passContacts(session: Session): Promise<void> {
 }
 
 /** What changed of leads since the last pass. @throws as passContacts. */
-export function passLeads(session: Session): Promise<void> {
+export function passLeads(session: Session): Promise<boolean> {
   return pass<KommoLead>(session, {
     name: 'leads',
     seen: session.seen.lead,
@@ -40,7 +40,7 @@ export function passLeads(session: Session): Promise<void> {
 }
 
 /** Leads that were deleted since the last pass, and can still be restored. @throws as passContacts. */
-export function passDeleted(session: Session): Promise<void> {
+export function passDeleted(session: Session): Promise<boolean> {
   return pass<KommoDeletedLead>(session, {
     name: 'deleted',
     seen: session.seen.deleted,
@@ -53,15 +53,17 @@ export function passDeleted(session: Session): Promise<void> {
 async function pass<T extends UpdatedRow>(
   session: Session,
   { name, seen, fetch, apply }: Source<T>,
-): Promise<void> {
+): Promise<boolean> {
   const state = session.lists.get(name);
   if (!state) throw new Error(`the list ${name} is not open`);
   let hasChanged = false;
   let at: LookedAt = { sent: 0, received: 0 };
-  state.reading = await readUpdated<T>(state.reading, {
+  let serverSeconds = 0;
+  const reading = await readUpdated<T>(state.reading, {
     fetch: async (wanted) => {
       const looked = await lookAt(session, () => fetch(queryOf(wanted)));
       at = looked.at;
+      serverSeconds = looked.value.serverSeconds;
       return looked.value;
     },
     take: async (rows, cursor) => {
@@ -81,6 +83,7 @@ async function pass<T extends UpdatedRow>(
       } else await saveAlone(session, reached(false));
     },
   });
+  return putRight(session, state, { reading, serverSeconds });
 }
 
 function queryOf(wanted: WantedPage): ListQuery {

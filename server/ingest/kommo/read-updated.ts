@@ -2,6 +2,7 @@ import { KommoError } from '../../kommo/errors.ts';
 import { beginDescending, takeDescendingPage } from './descending.ts';
 import {
   beginKeyset,
+  isLong,
   isUnfiltered,
   nextCursor,
   overlapFrom,
@@ -52,7 +53,7 @@ export async function readUpdated<T extends UpdatedRow>(
   reading: Reading,
   reader: Reader<T>,
 ): Promise<Reading> {
-  if (!reading.isUnfiltered) {
+  if (!reading.isUnfiltered || isLong(reading.number)) {
     const read = await readKeyset(reading, reader);
     if (read) return read;
   }

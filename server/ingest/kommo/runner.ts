@@ -42,6 +42,8 @@ export class Runner implements Running {
   readonly #bells;
   readonly #events: EventsKnown = new Map();
   #session: Session | undefined;
+  /** As it was at the last refresh. */
+  #connection: Connection | undefined;
   #health: Health | undefined;
   #background: Background | undefined;
   /** What leads refer to was read. */
@@ -107,7 +109,9 @@ export class Runner implements Running {
   refresh(connection: Connection, isTold: boolean): void {
     const session = this.#session;
     if (!session) return;
-    const before = session.connection;
+    // Not what the session has: whoever works with it looks at the connection himself now and then.
+    const before = this.#connection ?? session.connection;
+    this.#connection = connection;
     session.connection = connection;
     if (connection.hasHints) this.#bells.hints.ring();
     const isOtherwiseFollowed = before.followed.join() !== connection.followed.join();
@@ -116,6 +120,8 @@ export class Runner implements Running {
     if (isOtherwiseFollowed) this.#isKnown = false;
     const isOtherwiseSynced = before.fullSync !== connection.fullSync;
     const hasOtherTokens = before.tokensKeptAt !== connection.tokensKeptAt;
+    // The old ones may still be good, of somebody with fewer rights.
+    if (hasOtherTokens) session.client.forgetTokens();
     if (isTold) this.#health?.nudge();
     if (isTold || isOtherwiseFollowed || hasOtherTokens) this.#bells.polls.ring();
     if (isTold || isOtherwiseFollowed || isOtherwiseSynced || hasOtherTokens)
@@ -135,6 +141,7 @@ export class Runner implements Running {
   async #run(): Promise<void> {
     const { signal } = this.#stopping;
     const session = await this.#open(signal);
+    this.#connection = session.connection;
     this.#session = session;
     this.#health = new Health(session);
     // The first one to end ends the others; none is under way any more when this is over.
@@ -209,18 +216,21 @@ export class Runner implements Running {
         return;
       case 'updated':
         await openLists(session);
-        await passContacts(session);
-        await passLeads(session);
+        this.#noteGap(await passContacts(session));
+        this.#noteGap(await passLeads(session));
         return settleDoubts(session);
       case 'events':
         await openLists(session);
-        if (!(await passEvents(session, this.#events)) && this.#background)
-          this.#background.hasGap = true;
-        return;
+        return this.#noteGap(await passEvents(session, this.#events));
       case 'deleted':
         await openLists(session);
-        return passDeleted(session);
+        return this.#noteGap(await passDeleted(session));
     }
+  }
+
+  /** What a pass did not find is found by reading everything. */
+  #noteGap(isWhole: boolean): void {
+    if (!isWhole && this.#background) this.#background.hasGap = true;
   }
 
   /** Everything that changed until now is here. */

@@ -41,6 +41,10 @@ export type Session = {
   toldAtMs: number;
   /** Counts requests that leave, and answers. */
   looks: number;
+  /** When a round of hints last went before everything else, by the clock, ms. */
+  hintedAtMs: number;
+  /** Rows that were not there when they were looked for, and count as deleted, since the sweep was last round. */
+  readonly buried: Record<'lead' | 'contact', number>;
   /** Ids of rows to be looked at once more. */
   readonly doubts: Readonly<Record<'lead' | 'contact', Set<number>>>;
 };
