@@ -214,6 +214,15 @@ const whatsappMetrics = ({ counter, gauge, histogram }: Make) => ({
     'clarin_whatsapp_faults_total',
     'Devices that stopped because of an exception of ours',
   ),
+  whatsappStanzas: counter(
+    'clarin_whatsapp_stanzas_total',
+    'Stanzas of the inbox by what became of them; given_up ones are kept for whoever looks',
+    ['outcome'],
+  ),
+  whatsappHistory: counter(
+    'clarin_whatsapp_history_messages_total',
+    'Messages from before a pairing that were written',
+  ),
 });
 
 /** Every metric of every process, named once. Units are in the names; counters end in _total. */

@@ -36,18 +36,24 @@ export async function parkReceipts(
     on conflict (device_id, message_id, jid, status) do nothing`);
 }
 
+/** Of messages that have come, or of people of whom another address is known now. */
+type Applying = Owner &
+  ({ readonly messageIds: readonly string[] } | { readonly jids: readonly string[] });
+
 /**
- * What was said of these messages before they were there. To be called in the transaction that writes them, after they are
- * written. One statement when nothing was.
+ * What was said of messages before they were there, or of a chat under an address that was not known to be its. To be
+ * called in the transaction that writes the messages, after they are written. One statement when nothing was.
  */
-export async function applyParkedReceipts(
-  tx: Queries,
-  { accountId, deviceId, messageIds }: Owner & { readonly messageIds: readonly string[] },
-): Promise<void> {
+export async function applyParkedReceipts(tx: Queries, applying: Applying): Promise<void> {
+  const { accountId, deviceId } = applying;
+  const which =
+    'jids' in applying
+      ? sql`jid = any(${[...applying.jids]}::text[])`
+      : sql`message_id = any(${[...applying.messageIds]}::text[])`;
   const rows = await tx.query(sql`
     select message_id, jid, status, at
     from private.whatsapp_parked_receipts
-    where account_id = ${accountId} and device_id = ${deviceId} and message_id = any(${[...messageIds]}::text[])
+    where account_id = ${accountId} and device_id = ${deviceId} and ${which}
     order by message_id, at`);
   if (rows.length === 0) return;
   const parked = rows.map(readReceipt);

@@ -95,6 +95,24 @@ describe('receipts', () => {
     expect(await parked(device)).toEqual([]);
   });
 
+  it('by an address that nobody knew for a person’s count as soon as it is known', async () => {
+    const device = await world.device();
+    const attrs = {
+      id: 'O',
+      from: '51900000001:0@s.whatsapp.net',
+      recipient: ANA.jid,
+      t: String(T),
+    };
+    const message = { conversation: 'By number' };
+    await device.decrypted(attrs, { deviceSentMessage: { destinationJid: ANA.jid, message } });
+    await device.message('O');
+    const heard = device.socket();
+    heard.receipt({ id: 'O', from: ANA.lid, t: String(T), type: 'read' });
+    await isParked(device, 'O read');
+    heard.ev.emit('lid-mapping.update', { lid: ANA.lid, pn: ANA.jid });
+    await hasStatus(device, 'O', 'read');
+  });
+
   it('that belong to nothing go after a day', async () => {
     const device = await world.device();
     const { accountId, deviceId } = device;

@@ -1,5 +1,6 @@
 import type { WASocket } from '@whiskeysockets/baileys';
 import { linkAddresses, type LinkedAddresses } from '../../commands/link-addresses.ts';
+import { applyParkedReceipts } from '../../commands/park-receipts.ts';
 import { pairOf, readParty, type Party } from '../../whatsapp/read-values.ts';
 import { write, type DeviceContext } from './device-context.ts';
 
@@ -44,8 +45,13 @@ export function createAddressBook(
     link: async ({ jid, lid }) => {
       const name = `${jid} ${lid}`;
       if (linked.has(name)) return;
-      const { accountId } = context;
-      const outcome = await write(context, (tx) => linkAddresses(tx, { accountId, jid, lid }));
+      const { accountId, deviceId } = context;
+      const outcome = await write(context, async (tx) => {
+        const linking = await linkAddresses(tx, { accountId, jid, lid });
+        if (linking === 'linked')
+          await applyParkedReceipts(tx, { accountId, deviceId, jids: [jid, lid] });
+        return linking;
+      });
       // Of somebody who is nobody yet it is news again as soon as they write.
       if (outcome === 'unknown') return;
       if (linked.size >= REMEMBERED_MAX) linked.clear();

@@ -134,6 +134,7 @@ async function readPart(means: Means, part: Part): Promise<void> {
     await deleteInboxRow(tx, context, row.id);
     await signalHistory(tx, { accountId, deviceId, progress });
   });
+  context.metrics.whatsappHistory.inc(count);
   context.log.info({ count, chats: mapped.chats.length, progress }, 'a part of history was read');
   if (notification.syncType === proto.HistorySync.HistorySyncType.INITIAL_BOOTSTRAP)
     await readAppState(context, socket);

@@ -134,13 +134,17 @@ async function takeRow(means: Means, row: InboxRow, { me, receiving }: World): P
     envelope !== undefined;
   if (!isWanted || mapped.does === 'nothing') {
     await write(context, (tx) => deleteInboxRow(tx, context, row.id));
+    count(context, isWanted ? 'nothing' : 'unwanted');
     return;
   }
   await linkAll(envelope, addresses);
   const work = workOf(means, { row, me, envelope, decoded });
-  await write(context, async (tx) => {
-    if (await deleteInboxRow(tx, context, row.id)) await work(tx);
+  const isTaken = await write(context, async (tx) => {
+    const isThere = await deleteInboxRow(tx, context, row.id);
+    if (isThere) await work(tx);
+    return isThere;
   });
+  if (isTaken) count(context, 'taken');
   if (envelope.isGroup) means.onGroup(envelope.chat.jid);
 }
 
@@ -249,7 +253,14 @@ async function judge({ context }: Means, { row, me, error, strikes }: Failed): P
   const retryInMs = isOver ? undefined : backoffMs(row.attempts, RETRY);
   context.log[isOver ? 'error' : 'warn']({ error, row: row.id, attempt }, 'a stanza has failed');
   await write(context, (tx) => failInboxRow(tx, context, row.id, { error: says, retryInMs }));
+  count(context, isOver ? 'given_up' : 'failed');
   if (isOver) await keepPlace(context, row, me);
+}
+
+type Outcome = 'taken' | 'nothing' | 'unwanted' | 'failed' | 'given_up';
+
+function count({ metrics }: DeviceContext, outcome: Outcome): void {
+  metrics.whatsappStanzas.inc({ outcome });
 }
 
 /** In the conversation one sees that there was something. Nothing, when not even that can be written. */
