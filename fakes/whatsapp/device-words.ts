@@ -6,6 +6,7 @@ import {
 } from '@whiskeysockets/baileys';
 import type { Connection } from './connection.ts';
 import { sendAgain } from './delivery.ts';
+import { answerMediaRetry } from './media-retry.ts';
 import type { LinkedDevice } from './linked-device.ts';
 import type { StanzaClass } from './stanza-queue.ts';
 import type { World } from './world.ts';
@@ -35,7 +36,7 @@ export function receiveReceipt(world: World, connection: Connection, node: Binar
   const attrs = { class: 'receipt', id, from: to, ...(type !== undefined && { type }) };
   connection.send({ tag: 'ack', attrs });
   if (type === 'retry') return askedAgain(world, device, node);
-  if (type === 'server-error') return;
+  if (type === 'server-error') return answerMediaRetry(world, device, node);
   for (const each of ids) {
     const which = { class: 'message', id: each } as const;
     device.queue.settle(which, { by: 'receipt', detail: type, atMs });

@@ -1,96 +1,105 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { proto } from '@whiskeysockets/baileys';
-import { makeCredentials } from './link.ts';
-import type { LinkedDevice } from './linked-device.ts';
-import { breakOff, removeDevice, type FatalInput } from './login.ts';
-import { scan } from './pairing.ts';
-import type { Person, PersonInput } from './person.ts';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createActs, type Acts } from './acts.ts';
+import { makeCertificate } from './certificate.ts';
 import { quietLibsignal } from './quiet.ts';
-import { createWhatsAppServer } from './server.ts';
-import { mustFind } from './world-error.ts';
+import { createServers } from './server.ts';
 import { World, type WorldSettings } from './world.ts';
-import { writeOnPhone, writeTo, type WriteOptions, type Written } from './write.ts';
 
 export type FakeWhatsAppOptions = Partial<WorldSettings> & {
   /** 0, the default: any that is free. */
   readonly port?: number;
-  /** Default 127.0.0.1: it is nothing to be seen from elsewhere, its admin interface asks nobody who he is. */
-  readonly host?: string;
+  /** Of uploads, and of files over TLS; likewise. */
+  readonly filesPort?: number;
 };
 
 /** A WhatsApp that is ours: it speaks as WhatsApp's servers do; who is there and what goes wrong is the caller's. */
-export type FakeWhatsApp = {
+export type FakeWhatsApp = Acts & {
   readonly port: number;
   /** For `waWebSocketUrl` of Baileys: `ws://127.0.0.1:…/ws/chat`. */
   readonly url: string;
+  /** `http://127.0.0.1:…`: the admin interface is at `/__admin`. */
+  readonly httpUrl: string;
+  /** `https://127.0.0.1:…`: what `media_conn` names for uploads. */
+  readonly filesUrl: string;
+  /** A file with the certificate of `filesUrl`: a process that uploads is started with it in NODE_EXTRA_CA_CERTS. */
+  readonly certificatePath: string;
+  /** The certificate itself, PEM. */
+  readonly certificate: string;
   readonly world: World;
-  /** @throws WorldError when the phone or the LID is taken. */
-  addPerson(input: PersonInput): Person;
-  /** The phone reads the code that a connection shows. @throws WorldError when none does. */
-  scan(person: Person, qr: string): LinkedDevice;
-  /** Somebody writes to an account; its devices get it. */
-  write(
-    who: { from: Person; to: Person },
-    content: proto.IMessage | string,
-    options?: WriteOptions,
-  ): Promise<Written>;
-  /** Somebody writes on the phone; the linked devices get the copy. */
-  writeOnPhone(
-    who: { phone: Person; to: Person },
-    content: proto.IMessage | string,
-    options?: WriteOptions,
-  ): Promise<Written>;
-  /** A linked device without a pairing. */
-  makeCredentials(person: Person): ReturnType<typeof makeCredentials>;
-  /** Now, whatever is under way. @throws WorldError when the device is not connected. */
-  breakOff(device: LinkedDevice, how: FatalInput): void;
-  /** The phone removes it: it is told, and told again whenever it comes. */
-  removeDevice(device: LinkedDevice): void;
+  /** Nobody is there: connections are cut, new ones refused, and the world goes on. Again with `comeBack`. */
+  goDown(): Promise<void>;
+  /** At the same addresses. */
+  comeBack(): Promise<void>;
   /** Breaks off whatever is under way, for good. */
   stop(): Promise<void>;
 };
 
+/** It is nothing to be seen from elsewhere: its admin interface asks nobody who he is. */
+const HOST = '127.0.0.1';
+
 /** Resolves when it listens. */
 export async function startFakeWhatsApp(options: FakeWhatsAppOptions = {}): Promise<FakeWhatsApp> {
   quietLibsignal();
-  const { port = 0, host = '127.0.0.1', ...settings } = options;
+  const { port = 0, filesPort = 0, ...settings } = options;
   const world = new World(settings);
-  const { server, hangUp } = createWhatsAppServer(world);
-  await listen(server, port, host);
-  const { port: listening } = server.address() as AddressInfo;
-  const asContent = (said: proto.IMessage | string): proto.IMessage =>
-    typeof said === 'string' ? { conversation: said } : said;
+  const acts = createActs(world);
+  const tls = makeCertificate('Fake WhatsApp');
+  const directory = await mkdtemp(join(tmpdir(), 'clarin-fake-whatsapp-'));
+  const certificatePath = join(directory, 'certificate.pem');
+  await writeFile(certificatePath, tls.certificate);
+  const servers = createServers(world, acts, tls);
+  const listening = {
+    http: await listen(servers.http, port),
+    https: await listen(servers.https, filesPort),
+  };
+  const [httpUrl, filesUrl] = [
+    `http://${HOST}:${listening.http}`,
+    `https://${HOST}:${listening.https}`,
+  ] as const;
+  world.places = { http: httpUrl, https: filesUrl };
+  const goDown = async (): Promise<void> => {
+    for (const connection of world.connections.list()) connection.reset();
+    servers.hangUp();
+    await Promise.all([close(servers.http), close(servers.https)]);
+  };
   return {
-    port: listening,
-    url: `ws://${host}:${listening}/ws/chat`,
+    ...acts,
+    port: listening.http,
+    url: `ws://${HOST}:${listening.http}/ws/chat`,
+    httpUrl,
+    filesUrl,
+    certificatePath,
+    certificate: tls.certificate,
     world,
-    addPerson: (input) => world.addPerson(input),
-    scan: (person, qr) => scan(world, person, qr),
-    write: (who, said, given) => writeTo(world, who, asContent(said), given),
-    writeOnPhone: (who, said, given) => writeOnPhone(world, who, asContent(said), given),
-    makeCredentials,
-    breakOff: (device, how) => {
-      const connection = world.connections.find(device);
-      breakOff(mustFind(connection, `connected device ${device.jid}`), { ...how, when: 'open' });
+    goDown,
+    comeBack: async () => {
+      await listen(servers.http, listening.http);
+      await listen(servers.https, listening.https);
     },
-    removeDevice: (device) => removeDevice(world, device),
     stop: async () => {
       world.end();
-      hangUp();
-      const closed = new Promise<void>((resolve) => void server.close(() => resolve()));
-      server.closeAllConnections();
-      await closed;
+      await goDown();
+      await rm(directory, { recursive: true, force: true });
     },
   };
 }
 
-function listen(server: Server, port: number, host: string): Promise<void> {
+function listen(server: Server, port: number): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen({ port, host }, () => {
+    server.listen({ port, host: HOST }, () => {
       server.off('error', reject);
-      resolve();
+      resolve((server.address() as AddressInfo).port);
     });
   });
+}
+
+async function close(server: Server): Promise<void> {
+  const closed = new Promise<void>((resolve) => void server.close(() => resolve()));
+  server.closeAllConnections();
+  await closed;
 }

@@ -9,9 +9,9 @@ import type { Connection } from './connection.ts';
 import { deliver } from './delivery.ts';
 import type { LinkedDevice } from './linked-device.ts';
 import type { Person } from './person.ts';
+import { readEnc } from './ciphertext.ts';
 import { receiveInGroup } from './group-outgoing.ts';
 import { respond, askAgain } from './habits.ts';
-import type { Encrypted } from './signal-party.ts';
 import type { World } from './world.ts';
 
 /**
@@ -126,9 +126,4 @@ async function receiveOnPhone(
     edit,
   });
   if (person !== device.owner && isNew) respond(world, device, { person, id, chat: to, message });
-}
-
-export function readEnc(enc: BinaryNode): Encrypted {
-  const type = enc.attrs['type'] === 'pkmsg' ? 'pkmsg' : 'msg';
-  return { type, ciphertext: enc.content instanceof Uint8Array ? enc.content : new Uint8Array() };
 }

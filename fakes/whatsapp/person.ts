@@ -67,6 +67,7 @@ export class Person {
   readonly signal = new SignalParty();
   readonly devices = new Map<number, LinkedDevice>();
   #received = new Map<string, Received>();
+  #lane: Promise<unknown> = Promise.resolve();
 
   constructor(input: PersonInput) {
     this.phone = input.phone;
@@ -93,6 +94,13 @@ export class Person {
   /** The linked devices that are not removed. */
   linked(): LinkedDevice[] {
     return [...this.devices.values()].filter(({ isRemoved }) => !isRemoved);
+  }
+
+  /** One after the other, in the order of the calls. */
+  inOrder<T>(write: () => Promise<T>): Promise<T> {
+    const written = this.#lane.then(write);
+    this.#lane = written.catch(() => undefined);
+    return written;
   }
 
   /** Keeps what came; the same id again only counts. True when it was new. */

@@ -8,8 +8,10 @@ import {
   type BinaryNode,
 } from '@whiskeysockets/baileys';
 import { deviceOf, isLid, lidJid, phoneJid } from './addresses.ts';
+import { isCodeStage, receiveCodeStage } from './code-pairing.ts';
 import type { Connection } from './connection.ts';
 import { replay } from './delivery.ts';
+import { answerAboutGroups } from './groups.ts';
 import type { LinkedDevice } from './linked-device.ts';
 import { strikeOpened } from './login.ts';
 import type { Bundle } from './signal-party.ts';
@@ -29,19 +31,41 @@ export function answerQuery(world: World, connection: Connection, query: BinaryN
   const at = { device: connection.device?.jid };
   const fits = (does: { xmlns?: string | undefined }): boolean => (does.xmlns ?? xmlns) === xmlns;
   if (world.faults.strike(['query-silence'], { ...at, fits })) return;
-  const answer = (content?: BinaryNode[]): void =>
+  const answer = (content: BinaryNode[] | undefined): void =>
     connection.send({
       tag: 'iq',
       attrs: { from: query.attrs['to'] ?? S_WHATSAPP_NET, id, type: 'result', t: nowSeconds() },
       ...(content && { content }),
     });
+  const refuse = (code: number): void =>
+    connection.send({
+      tag: 'iq',
+      attrs: { from: query.attrs['to'] ?? S_WHATSAPP_NET, id, type: 'error' },
+      content: [{ tag: 'error', attrs: { code: String(code), text: 'refused' } }],
+    });
   const refused = world.faults.strike(['query-error'], { ...at, fits });
-  if (refused) {
-    const error = { tag: 'error', attrs: { code: String(refused.code), text: 'refused' } };
-    const attrs = { from: S_WHATSAPP_NET, id, type: 'error' };
-    return connection.send({ tag: 'iq', attrs, content: [error] });
+  if (refused) return refuse(refused.code);
+  const stage = isCodeStage(query);
+  if (stage) {
+    const { content, afterwards } = receiveCodeStage(world, connection, stage);
+    answer(content);
+    return afterwards?.();
+  }
+  if (xmlns === 'w:g2' && child && connection.device) {
+    const { to } = query.attrs;
+    const found = answerAboutGroups(world, connection.device.owner, { to, child });
+    return 'error' in found ? refuse(found.error) : answer(found);
   }
   answer(contentFor(world, connection, { xmlns, type, child, query }));
+  afterAnswer(world, connection, { xmlns, child });
+}
+
+/** What a query is the sign for. */
+function afterAnswer(
+  world: World,
+  connection: Connection,
+  { xmlns, child }: { xmlns: string; child: BinaryNode | undefined },
+): void {
   if (xmlns === 'md' && child?.tag === 'remove-companion-device' && connection.device) {
     connection.device.isRemoved = true;
     return;
@@ -74,6 +98,8 @@ function contentFor(world: World, connection: Connection, asked: Asked): BinaryN
       return [{ tag: 'list', attrs: {}, content: [] }];
     case 'abt':
       return [{ tag: 'props', attrs: { hash: 'fake' }, content: [] }];
+    case 'w:m':
+      return child?.tag === 'media_conn' ? [mediaConnection(world)] : undefined;
     case 'w:sync:app:state':
       return child ? [emptyCollections(child)] : undefined;
     default:
@@ -86,6 +112,19 @@ const PRIVACY: BinaryNode = {
   attrs: {},
   content: [{ tag: 'category', attrs: { name: 'readreceipts', value: 'all' } }],
 };
+
+const MEDIA_SECONDS = 300;
+
+/** Where files are uploaded, and with what. */
+function mediaConnection({ places, mediaAuth }: World): BinaryNode {
+  const hostname = new URL(places.https).host;
+  const host = {
+    tag: 'host',
+    attrs: { hostname, maxContentLengthBytes: String(100 * 1024 * 1024) },
+  };
+  const attrs = { auth: mediaAuth, ttl: String(MEDIA_SECONDS) };
+  return { tag: 'media_conn', attrs, content: [host] };
+}
 
 function answerAboutKeys(
   world: World,

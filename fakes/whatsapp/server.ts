@@ -1,26 +1,56 @@
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
+import type { Acts } from './acts.ts';
+import type { Certificate } from './certificate.ts';
 import { Connection } from './connection.ts';
+import { answerStorage } from './storage.ts';
 import { switchboard } from './switchboard.ts';
 import type { World } from './world.ts';
 
-const STANZA_BYTES_MAX = 32 * 1024 * 1024;
-
-export type WhatsAppServer = {
-  readonly server: Server;
+export type Servers = {
+  /** WebSockets at any path, files, the admin interface. */
+  readonly http: Server;
+  /** Uploads and files: Baileys uploads over TLS only. */
+  readonly https: Server;
   /** Lets go of those that were left waiting for an answer. */
   hangUp(): void;
 };
 
-/** HTTP, and WebSockets for whoever asks for one, at any path. */
-export function createWhatsAppServer(world: World): WhatsAppServer {
-  const server = createServer((_request, response) => {
-    response.writeHead(404).end();
-  });
+const STANZA_BYTES_MAX = 32 * 1024 * 1024;
+
+export function createServers(world: World, acts: Acts, tls: Certificate): Servers {
+  const listener = (request: IncomingMessage, response: ServerResponse): void => {
+    answer(world, acts, { request, response }).catch((error: unknown) => {
+      world.noteError(error);
+      if (!response.headersSent) response.writeHead(500);
+      response.end();
+    });
+  };
+  const http = createServer(listener);
+  const https = createTlsServer({ key: tls.key, cert: tls.certificate }, listener);
+  const hanging = new Set<Duplex>();
+  takeWebSockets(world, http, hanging);
+  return {
+    http,
+    https,
+    hangUp: () => {
+      for (const socket of hanging) socket.destroy();
+    },
+  };
+}
+
+type Exchange = { readonly request: IncomingMessage; readonly response: ServerResponse };
+
+async function answer(world: World, _acts: Acts, { request, response }: Exchange): Promise<void> {
+  if (await answerStorage(world, request, response)) return;
+  response.writeHead(404).end();
+}
+
+function takeWebSockets(world: World, server: Server, hanging: Set<Duplex>): void {
   const events = switchboard(world);
   const sockets = new WebSocketServer({ noServer: true, maxPayload: STANZA_BYTES_MAX });
-  const hanging = new Set<Duplex>();
   server.on('upgrade', (request, socket, head) => {
     const refused = world.faults.strike(['upgrade-status', 'upgrade-silence']);
     if (refused?.kind === 'upgrade-status') {
@@ -38,10 +68,4 @@ export function createWhatsAppServer(world: World): WhatsAppServer {
       world.connections.add(new Connection(accepted, { number, root: world.root, events }));
     });
   });
-  return {
-    server,
-    hangUp: () => {
-      for (const socket of hanging) socket.destroy();
-    },
-  };
 }

@@ -1,9 +1,15 @@
-import { Curve, type KeyPair } from '@whiskeysockets/baileys';
+import { randomBytes } from 'node:crypto';
+import { Curve, type KeyPair, type proto } from '@whiskeysockets/baileys';
 import { isLid, userOf } from './addresses.ts';
+import type { CodeRequest } from './code-pairing.ts';
 import type { Connection } from './connection.ts';
 import { Connections } from './connections.ts';
 import { Faults } from './faults.ts';
+import { Files } from './files.ts';
+import type { Group } from './groups.ts';
 import type { LinkedDevice } from './linked-device.ts';
+import type { Places } from './media-content.ts';
+import type { MediaRetryAnswer } from './media-retry.ts';
 import { Person, type PersonInput } from './person.ts';
 import { StanzaLog } from './stanza-log.ts';
 import { mustFind, WorldError } from './world-error.ts';
@@ -14,10 +20,13 @@ export type WorldSettings = {
    * login, which takes a second), or always this number. Default 50.
    */
   preKeysTold: number | 'real';
+  /** What the phone answers when a device asks for a file that is gone. Default `success`. */
+  mediaRetry: MediaRetryAnswer;
 };
 
 const PEOPLE_MAX = 20_000;
 const ERRORS_MAX = 1_000;
+const WRITTEN_MAX = 20_000;
 
 /** Everybody, every device, everything on its way. */
 export class World {
@@ -28,6 +37,15 @@ export class World {
   readonly settings: WorldSettings;
   /** Of a code that a connection shows, until it is used or gone. */
   readonly references = new Map<string, Connection>();
+  /** Of a client that wants to be linked by code, by the phone. */
+  readonly codeRequests = new Map<string, CodeRequest>();
+  readonly groups = new Map<string, Group>();
+  readonly files = new Files();
+  /** Where files are, once the fake listens. */
+  places: Places = { http: '', https: '' };
+  /** With it devices upload: they are told when they ask where to. */
+  readonly mediaAuth = randomBytes(16).toString('hex');
+  readonly #written = new Map<string, proto.IMessage>();
   readonly #people = new Map<string, Person>();
   readonly #byLid = new Map<string, Person>();
   readonly #timers = new Set<NodeJS.Timeout>();
@@ -35,7 +53,7 @@ export class World {
   #lastId = 0;
 
   constructor(settings: Partial<WorldSettings> = {}) {
-    this.settings = { preKeysTold: 50, ...settings };
+    this.settings = { preKeysTold: 50, mediaRetry: 'success', ...settings };
   }
 
   /** @throws WorldError when the phone or the LID is somebody's. */
@@ -81,6 +99,18 @@ export class World {
 
   devices(): LinkedDevice[] {
     return this.people().flatMap(({ devices }) => [...devices.values()]);
+  }
+
+  /** What somebody wrote under this id, of the last WRITTEN_MAX. */
+  written(id: string): proto.IMessage | undefined {
+    return this.#written.get(id);
+  }
+
+  noteWritten(id: string, content: proto.IMessage): void {
+    this.#written.set(id, content);
+    if (this.#written.size <= WRITTEN_MAX) return;
+    const [oldest] = this.#written.keys();
+    if (oldest !== undefined) this.#written.delete(oldest);
   }
 
   /** Of queries and notifications of the server's own. */
