@@ -112,16 +112,18 @@ export async function noteProvenVersion(
   tx: Queries,
   { version, sinceMs }: { version: string; sinceMs: number },
 ): Promise<boolean> {
+  // Who was let in before the others were refused proves nothing.
+  const began = sql`clock_timestamp() - make_interval(secs => ${sinceMs / 1_000}::float8)`;
   await tx.query(sql`
     insert into private.whatsapp_versions as known (version, proven_at)
-    values (${version}, clock_timestamp())
+    select ${version}, clock_timestamp()
+    where not exists (select from private.whatsapp_breaker where opened_at > ${began})
     on conflict (version) do update set proven_at = excluded.proven_at
       where known.proven_at is null or known.refused_at > known.proven_at`);
-  // Not by who was let in before the others were refused.
   const rows = await tx.query(sql`
     update private.whatsapp_breaker
     set opened_at = null, probe_at = null, probe_version = null
-    where opened_at <= clock_timestamp() - make_interval(secs => ${sinceMs / 1_000}::float8)
+    where opened_at <= ${began}
     returning true as is_closed`);
   if (rows.length > 0) await tx.query(sql`delete from private.whatsapp_refusals`);
   return rows.length > 0;

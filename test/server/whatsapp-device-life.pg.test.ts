@@ -1,4 +1,4 @@
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { sql } from '../../platform/sql.ts';
 import { eventually } from '../support/services.ts';
 import { openDeviceWorld, type DeviceWorld } from './whatsapp-device-world.ts';
@@ -8,6 +8,7 @@ let world: DeviceWorld;
 beforeAll(async () => {
   world = await openDeviceWorld();
 });
+afterEach(() => world.reset());
 
 describe('a device that is linked', () => {
   it('connects, says so, and is seen by its frames', async () => {

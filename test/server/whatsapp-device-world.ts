@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach } from 'vitest';
+import { afterAll } from 'vitest';
 import { startFakeWhatsApp, type FakeWhatsApp } from '../../fakes/whatsapp/fake-whatsapp.ts';
 import type { LinkedDevice } from '../../fakes/whatsapp/linked-device.ts';
 import type { Person } from '../../fakes/whatsapp/person.ts';
@@ -77,6 +77,8 @@ export type DeviceWorld = {
     person?: Person;
   }): Promise<TestDevice>;
   person(): Person;
+  /** After each test: nobody works, nothing goes wrong, every version is as good as any. */
+  reset(): Promise<void>;
 };
 
 let numbers = 0;
@@ -102,7 +104,7 @@ export async function openDeviceWorld(): Promise<DeviceWorld> {
   const box = createSecretBox(randomBytes(32));
   const media = createLocalStore({ store: 'local', directory, bytesMax: 1_000_000 });
   const running: TestWorker[] = [];
-  afterEach(async () => {
+  const reset = async (): Promise<void> => {
     await Promise.all(running.splice(0).map((worker) => worker.stop()));
     fake.world.faults.clear();
     await owner.query(sql`delete from private.whatsapp_versions`);
@@ -111,8 +113,9 @@ export async function openDeviceWorld(): Promise<DeviceWorld> {
     await owner.query(
       sql`update private.whatsapp_breaker set opened_at = null, probe_at = null, probe_version = null`,
     );
-  });
+  };
   afterAll(async () => {
+    await reset();
     await fake.stop();
     await Promise.all([owner.close(), database.close()]);
     await test.drop();
@@ -232,7 +235,7 @@ export async function openDeviceWorld(): Promise<DeviceWorld> {
     return found;
   };
 
-  return { fake, owner, ingestUrl, worker, device, person };
+  return { fake, owner, ingestUrl, worker, device, person, reset };
 }
 
 const rowOf = (deviceId: number) => sql`

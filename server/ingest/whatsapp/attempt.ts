@@ -114,14 +114,15 @@ export class Attempt {
     const { gate, breaker, clock, socket, whatsapp } = this.#means;
     const { stopping } = this.#hooks;
     const signal = AbortSignal.any([stopping, this.#leaving.signal]);
-    const { version } = await breaker.admit(signal, this.#hooks.onClosed);
+    const { version, isProbe } = await breaker.admit(signal, this.#hooks.onClosed);
     const leaveGate = await gate.enter(signal);
     const beganAt = clock.elapsed();
     const onPhase = (phase: Phase): void => {
       if (phase === 'connecting') this.#isPaired = true;
       else {
         leaveGate();
-        void breaker.proven(version, clock.elapsed() - beganAt);
+        // A probe began when nobody else could.
+        void breaker.proven(version, isProbe ? 0 : clock.elapsed() - beganAt);
       }
       if (phase === 'open') this.#hooks.onMe(meOf(session.auth.creds));
       this.#hooks.onPhase(phase);

@@ -155,6 +155,8 @@ export class Link {
   }
 
   async #paired(): Promise<void> {
+    // Refused: Baileys says it all the same, before it notices that the socket has ended.
+    if (this.#outcome) return;
     this.#enter('connecting');
     await this.#options.session.flush();
     await this.#writeNumber();

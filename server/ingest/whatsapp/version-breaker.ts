@@ -1,4 +1,3 @@
-import { ClarinError } from '../../../domain/errors.ts';
 import type { Log } from '../../../platform/log.ts';
 import type { Metrics } from '../../../platform/metrics.ts';
 import type { Database } from '../../../platform/postgres.ts';
@@ -104,7 +103,7 @@ export class VersionBreaker {
     );
   }
 
-  /** A device was let in. `sinceMs`: how long ago it began to connect. */
+  /** A device was let in. `sinceMs`: how long ago it began to connect. Never rejects. */
   async proven(version: string, sinceMs: number): Promise<void> {
     const { database, log, metrics } = this.#means;
     try {
@@ -117,7 +116,6 @@ export class VersionBreaker {
       this.wake();
     } catch (error) {
       // The next one that is let in says it too.
-      if (!(error instanceof ClarinError)) throw error;
       log.warn({ error }, 'that a version of WhatsApp works was not written');
     }
   }
