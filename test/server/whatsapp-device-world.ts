@@ -28,7 +28,7 @@ import { createTestDatabase, eventually } from '../support/services.ts';
 /** Time goes so much faster here than where it is waited for by the clock: a minute in three seconds. */
 const HASTE = 20;
 const hasty: Clock = {
-  now: systemClock.now,
+  now: () => systemClock.now(),
   elapsed: () => systemClock.elapsed() * HASTE,
   sleep: (ms, signal) => sleep(ms / HASTE, signal),
   random: () => 0.5,
