@@ -1,4 +1,5 @@
 import { ClarinError } from '../domain/errors.ts';
+import type { Lsn } from '../domain/lsn.ts';
 import type { ControlStore, Mandate } from '../platform/cache/control.ts';
 import type { CacheWriter } from '../platform/cache/writer.ts';
 import type { Log } from '../platform/log.ts';
@@ -12,6 +13,7 @@ import { HeartbeatLoop } from './heartbeat.ts';
 import { readWalSenderTimeoutMs } from './lag.ts';
 import { runPipeline, type PipelineState } from './pipeline.ts';
 import type { UnsafeSeams } from './seams.ts';
+import { assertNothingSkipped } from './prepare.ts';
 import { computeTimings } from './standby-status.ts';
 import { openStream, type ReplicationStream } from './stream.ts';
 import { TransactionQueue } from './transaction-queue.ts';
@@ -24,6 +26,8 @@ export type AttemptContext = {
   readonly publication: string;
   /** Digest of the publication that the epoch stands for. */
   readonly published: string;
+  /** Everything that ends at or before it is applied; the slot may not have gone further. */
+  readonly position: Lsn;
   readonly db: Queries;
   readonly control: ControlStore;
   readonly writer: CacheWriter;
@@ -56,6 +60,7 @@ export async function runAttempt(
   signal: AbortSignal,
 ): Promise<never> {
   const timings = computeTimings(await readWalSenderTimeoutMs(context.db));
+  await context.seams.beforeStream?.();
   const ending = new AbortController();
   const bounded = AbortSignal.any([signal, ending.signal]);
   const heartbeat = new HeartbeatLoop({ ...context, mandate });
@@ -79,7 +84,9 @@ export async function runAttempt(
     stream.ended.then(() =>
       Promise.reject(new ClarinError('unavailable', 'the stream was stopped')),
     ),
-    runPipeline(pipelineOptions(context, mandate, parts), pipeline, bounded),
+    beginPipeline(context, stream.started, bounded).then(() =>
+      runPipeline(pipelineOptions(context, mandate, parts), pipeline, bounded),
+    ),
     heartbeat.run(bounded),
     watchStream(readVitals, bounded),
     aborted(bounded),
@@ -91,6 +98,16 @@ export async function runAttempt(
     await stream.stop();
     await Promise.allSettled(tasks);
   }
+}
+
+/** What the slot brings meanwhile waits in the queue. */
+async function beginPipeline(
+  context: AttemptContext,
+  started: Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  await Promise.race([started, aborted(signal)]);
+  if (context.seams.slotCheck !== 'off') await assertNothingSkipped(context, context.position);
 }
 
 function connectStream(

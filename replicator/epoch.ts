@@ -5,7 +5,7 @@ import { toLsn, type Lsn } from '../domain/lsn.ts';
 export type EpochReason =
   /** Redis holds nothing and there was no slot: nothing was ever promised. */
   | 'first_start'
-  /** Redis holds nothing, but the slot has been in use. */
+  /** Redis holds nothing, but the slot has been in use; or control is there, and what was written elsewhere is not. */
   | 'redis_lost'
   /** Redis holds something from an earlier life, and may have lost the end of it. */
   | 'redis_restarted'
@@ -32,6 +32,9 @@ export type SlotFacts =
   | { readonly state: 'lost' }
   | { readonly state: 'usable'; readonly confirmed: Lsn; readonly currentLsn: Lsn };
 
+/** `lostEpoch`: of which Redis has answered that it lost something. Control alone does not show that. */
+export type RedisFacts = { readonly runId: string; readonly lostEpoch: string | undefined };
+
 export type EpochVerdict =
   | { readonly kind: 'keep' }
   /** `remakeSlot`: drop it if it is there, and make a new one, whose creation waits for commits that are not visible yet. */
@@ -45,14 +48,18 @@ export function baseOf(confirmed: Lsn): Lsn {
   return confirmed === 0n ? confirmed : toLsn(confirmed - 1n);
 }
 
+/** Pure: true when commits behind `position` went by unseen. It may be one byte short of the slot's (baseOf): no record fits. */
+export function hasSkipped(confirmed: Lsn, position: Lsn): boolean {
+  return confirmed > position + 1n;
+}
+
 /**
- * Pure: whether the epoch in Redis still stands. The first thing that is wrong names the reason. A position may be one byte
- * short of the slot's (baseOf): no record fits into that.
+ * Pure: whether the epoch in Redis still stands. The first thing that is wrong names the reason.
  */
 export function judgeEpoch(
   control: ControlState | undefined,
   identity: EpochIdentity,
-  runId: string,
+  { runId, lostEpoch }: RedisFacts,
   slot: SlotFacts,
 ): EpochVerdict {
   const fresh = (reason: EpochReason, remakeSlot = slot.state !== 'usable'): EpochVerdict => ({
@@ -66,9 +73,10 @@ export function judgeEpoch(
   if (control.slot !== identity.slot) return fresh('slot_renamed');
   if (slot.state === 'missing') return fresh('slot_missing');
   if (slot.state === 'lost') return fresh('slot_lost');
-  if (slot.confirmed > control.position + 1n) return fresh('slot_skipped', true);
+  if (hasSkipped(slot.confirmed, control.position)) return fresh('slot_skipped', true);
   if (slot.currentLsn < control.position) return fresh('wal_behind', true);
   if (control.runId !== runId) return fresh('redis_restarted');
+  if (control.epoch.id === lostEpoch) return fresh('redis_lost');
   if (control.publication !== identity.publication) return fresh('publication');
   return { kind: 'keep' };
 }

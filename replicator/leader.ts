@@ -1,5 +1,6 @@
 import type { Keyspace } from '../domain/cache-key.ts';
 import type { Redis } from 'ioredis';
+import { ClarinError } from '../domain/errors.ts';
 import { backoffMs, sleep } from '../platform/backoff.ts';
 import { CacheWriter } from '../platform/cache/writer.ts';
 import { runAttempt, type AttemptContext, type AttemptView } from './attempt.ts';
@@ -14,7 +15,7 @@ const ATTEMPT_RETRY = { minMs: 100, maxMs: 5_000 };
 const GOOD_ATTEMPT_MS = 10_000;
 const BEAT_EVERY_MS = 1_000;
 
-export type LeaderContext = Omit<AttemptContext, 'writer' | 'published'> &
+export type LeaderContext = Omit<AttemptContext, 'writer' | 'published' | 'position'> &
   PrepareContext & {
     /** A connection of the writer's own: one large batch may take longer than anything else ever may. */
     readonly writerRedis: Redis;
@@ -130,14 +131,18 @@ export class LeaderLoop {
   async #attempts(term: number, signal: AbortSignal): Promise<never> {
     const { log, metrics, hub, writerRedis, space } = this.#context;
     const writer = new CacheWriter({ redis: writerRedis, space, metrics });
+    let lostEpoch: string | undefined;
     for (let failures = 0; ; failures++) {
       const startedAtMs = Date.now();
+      let epochId: string | undefined;
       try {
-        const { epoch, position, published } = await prepareEpoch(this.#context, term, signal);
+        const prepared = await prepareEpoch(this.#context, { term, lostEpoch }, signal);
+        const { epoch, position, published } = prepared;
+        epochId = epoch.id;
         hub.openEpoch(epoch, position);
         this.#trouble = undefined;
         await runAttempt(
-          { ...this.#context, writer, published },
+          { ...this.#context, writer, published, position },
           { term, epoch },
           (view) => (this.#view = view),
           signal,
@@ -145,6 +150,7 @@ export class LeaderLoop {
       } catch (error) {
         signal.throwIfAborted();
         if (isFatal(error) || isLeadershipLost(error)) throw error;
+        if (error instanceof ClarinError && error.code === 'epoch_lost') lostEpoch = epochId;
         this.#trouble = describe(error);
         log.warn({ error }, 'the stream ended; another attempt follows');
       }

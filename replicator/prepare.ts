@@ -5,7 +5,7 @@ import { maxLsn, type Lsn } from '../domain/lsn.ts';
 import type { Metrics } from '../platform/metrics.ts';
 import { readPublicationDrift } from '../platform/publication.ts';
 import { readSlot } from '../platform/replication-slot.ts';
-import { baseOf, judgeEpoch, type EpochReason, type SlotFacts } from './epoch.ts';
+import { baseOf, hasSkipped, judgeEpoch, type EpochReason, type SlotFacts } from './epoch.ts';
 import { readIdentity, readPublicationDigest } from './identity.ts';
 import {
   assertSlotIsOurs,
@@ -37,11 +37,12 @@ export type Prepared = {
 /**
  * Everything between winning the leadership and reading the stream, in this order: whoever still reads the slot is ended
  * before its position is looked at; the epoch is judged by that position; a slot is made anew only when the epoch ends too.
+ * `lostEpoch`: see RedisFacts.
  * @throws ClarinError: replication_drift and configuration are for a person, leadership_lost is over, others pass.
  */
 export async function prepareEpoch(
   context: PrepareContext,
-  term: number,
+  { term, lostEpoch }: { term: number; lostEpoch: string | undefined },
   signal: AbortSignal,
 ): Promise<Prepared> {
   const { url, slot, publication, db, control, database } = context;
@@ -53,7 +54,8 @@ export async function prepareEpoch(
   if (status) assertSlotIsOurs(status, database);
   const facts = factsOf(status);
   const known = await control.readControl();
-  const verdict = judgeEpoch(known, identity, await control.readRunId(), facts);
+  const runId = await control.readRunId();
+  const verdict = judgeEpoch(known, identity, { runId, lostEpoch }, facts);
   if (verdict.kind === 'new') {
     const confirmed = await findStart(context, facts, verdict.remakeSlot, signal);
     const opening = { term, confirmed, identity, reason: verdict.reason };
@@ -74,6 +76,20 @@ export async function assertStillPublished(
   await assertNoDrift(context);
   if ((await readPublicationDigest(context.db, context.publication)) === published) return;
   throw new ClarinError('epoch_lost', 'the publication was altered: changes may have been missed');
+}
+
+/**
+ * Asked when the stream has begun, so that nobody else can move the slot any more, and before anything of it is applied:
+ * whoever moved it, or made another one of its name, after the epoch was judged by it, has let commits go by.
+ * @throws ClarinError `epoch_lost`.
+ */
+export async function assertNothingSkipped(
+  { db, slot }: Pick<PrepareContext, 'db' | 'slot'>,
+  position: Lsn,
+): Promise<void> {
+  const facts = factsOf(await readSlot(db, slot));
+  if (facts.state !== 'usable' || !hasSkipped(facts.confirmed, position)) return;
+  throw new ClarinError('epoch_lost', 'the slot was moved before it was read: commits went by');
 }
 
 /** @throws ClarinError `replication_drift` listing every difference. */

@@ -10,6 +10,10 @@ export type UnsafeSeams = {
   readonly exactAck?: 'off';
   /** Tells Postgres what was decoded, applied or not (hazard H2 comes back). */
   readonly honestAck?: 'off';
+  /** Called between judging the epoch by the slot and reading the slot: the moment in which somebody may move it. */
+  readonly beforeStream?: () => Promise<void>;
+  /** Streams from wherever the slot is by then. */
+  readonly slotCheck?: 'off';
   /** Called between applying a batch and acknowledging it: what it throws is a crash at the worst moment. */
   readonly beforeAck?: () => void;
 };

@@ -20,6 +20,7 @@ type Case = {
   identity?: Partial<EpochIdentity>;
   runId?: string;
   slot?: SlotFacts;
+  lostEpoch?: string;
   verdict: string;
 };
 
@@ -49,6 +50,8 @@ const CASES: readonly Case[] = [
     verdict: 'redis_lost remake',
   },
   { name: 'Redis was restarted', runId: 'other', verdict: 'redis_restarted' },
+  { name: 'Redis lost something of this epoch', lostEpoch: 'e', verdict: 'redis_lost' },
+  { name: 'Redis lost something of an epoch that is over', lostEpoch: 'd', verdict: 'keep' },
   { name: 'the slot was dropped', slot: { state: 'missing' }, verdict: 'slot_missing remake' },
   { name: 'the slot is lost', slot: { state: 'lost' }, verdict: 'slot_lost remake' },
   {
@@ -76,9 +79,16 @@ const CASES: readonly Case[] = [
 describe('the epoch', () => {
   test.each(CASES)(
     '[R22] $name: $verdict',
-    ({ control: changed = {}, identity: other, runId = 'r', slot = usable, verdict }) => {
+    ({
+      control: changed = {},
+      identity: other,
+      runId = 'r',
+      slot = usable,
+      lostEpoch,
+      verdict,
+    }) => {
       const known = changed === 'none' ? undefined : { ...control, ...changed };
-      const answer = judgeEpoch(known, { ...identity, ...other }, runId, slot);
+      const answer = judgeEpoch(known, { ...identity, ...other }, { runId, lostEpoch }, slot);
       const text =
         answer.kind === 'keep' ? 'keep' : `${answer.reason}${answer.remakeSlot ? ' remake' : ''}`;
       expect(text).toBe(verdict);
