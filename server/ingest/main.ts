@@ -102,7 +102,7 @@ function startLeased(config: Config, { database, media, log, metrics }: Means): 
     clock,
     log,
     metrics,
-    whatsapp: config.whatsapp,
+    whatsapp: { ...config.whatsapp, bytesMax: config.media.bytesMax },
   });
   const whatsapp = new WhatsappWorker({ ...devices, databaseUrl });
   const kinds = [kommo.kind, whatsapp.kind];

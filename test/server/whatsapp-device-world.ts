@@ -131,7 +131,7 @@ export async function openDeviceWorld(): Promise<DeviceWorld> {
       log,
       metrics,
       clock: hasty,
-      whatsapp: { url, newChatsPerDay: 20, sendIntervalMs: 0 },
+      whatsapp: { url, newChatsPerDay: 20, sendIntervalMs: 0, bytesMax: 1_000_000 },
       ...(timing && { timing }),
     });
     const devices = new WhatsappWorker({ ...means, databaseUrl: ingestUrl });

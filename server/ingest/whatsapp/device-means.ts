@@ -1,4 +1,3 @@
-import type { WhatsAppConfig } from '../../../platform/config.ts';
 import type { Log } from '../../../platform/log.ts';
 import type { MediaStore } from '../../../platform/media/store.ts';
 import type { Metrics } from '../../../platform/metrics.ts';
@@ -9,6 +8,7 @@ import { ConnectGate } from './connect-gate.ts';
 import { createKeyCache, type KeyCache } from './key-cache.ts';
 import { OWN_VERSION, type SocketMeans } from './open-socket.ts';
 import { createSharedCaches } from './shared-cache.ts';
+import type { WorkOptions } from './start-work.ts';
 import { VersionBreaker } from './version-breaker.ts';
 
 type Given = {
@@ -18,7 +18,7 @@ type Given = {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly clock: Clock;
-  readonly whatsapp: WhatsAppConfig;
+  readonly whatsapp: WorkOptions;
   /** Baileys' own times; undefined: those it has. */
   readonly timing?: SocketMeans['timing'];
 };

@@ -1,17 +1,29 @@
 import type { WhatsAppConfig } from '../../../platform/config.ts';
 import type { Running } from '../../../platform/lifecycle.ts';
 import type { DeviceContext, Linked } from './device-context.ts';
+import { startDownloads } from './media-download.ts';
 import { startOutbox } from './outbox.ts';
 
 /** What needs a socket that is logged in. `ring`: there may be something to send. */
 export type Work = Running & { ring(): void };
 
+export type WorkOptions = WhatsAppConfig & {
+  /** Of a file that is fetched. */
+  readonly bytesMax: number;
+};
+
 /** Begins it, for as long as this socket is logged in. */
-export function startWork(
-  context: DeviceContext,
-  linked: Linked,
-  { newChatsPerDay, sendIntervalMs }: WhatsAppConfig,
-): Work {
+export function startWork(context: DeviceContext, linked: Linked, options: WorkOptions): Work {
+  const { url, newChatsPerDay, sendIntervalMs, bytesMax } = options;
   const pace = { gapMs: sendIntervalMs, jitterMs: sendIntervalMs };
-  return startOutbox(context, linked, { newChatsPerDay, pace });
+  const outbox = startOutbox(context, linked, { newChatsPerDay, pace });
+  // Plain WebSocket is allowed on this machine only.
+  const isFake = new URL(url).protocol === 'ws:';
+  const downloads = startDownloads(context, linked, { bytesMax, isFake });
+  return {
+    ring: () => outbox.ring(),
+    stop: async () => {
+      await Promise.all([outbox.stop(), downloads.stop()]);
+    },
+  };
 }
