@@ -1,13 +1,14 @@
 import type { proto } from '@whiskeysockets/baileys';
 import { writeNewsletter, writeStatus } from './broadcast.ts';
 import { typeCode } from './code-pairing.ts';
+import type { FatalInput } from './faults.ts';
 import { decryptFile } from './files.ts';
 import { makeGroup, writeInGroup, type Group, type GroupInput } from './groups.ts';
 import { sendReceipt, type ReceiptType } from './habits.ts';
 import { sendHistory, type HistoryInput } from './history.ts';
 import { makeCredentials } from './link.ts';
 import type { LinkedDevice } from './linked-device.ts';
-import { breakOff, removeDevice, type FatalInput } from './login.ts';
+import { breakOff, removeDevice } from './login.ts';
 import { mediaContent, mediaPartOf, type MediaInput } from './media-content.ts';
 import { scan } from './pairing.ts';
 import type { Person, PersonInput } from './person.ts';

@@ -51,7 +51,13 @@ export async function startFakeWhatsApp(options: FakeWhatsAppOptions = {}): Prom
   const directory = await mkdtemp(join(tmpdir(), 'clarin-fake-whatsapp-'));
   const certificatePath = join(directory, 'certificate.pem');
   await writeFile(certificatePath, tls.certificate);
-  const servers = createServers(world, acts, tls);
+  const goDownFor = (ms: number): void => {
+    world.after(ms, () => {
+      comeBack().catch((error: unknown) => world.noteError(error));
+    });
+    goDown().catch((error: unknown) => world.noteError(error));
+  };
+  const servers = createServers({ world, acts, goDownFor, certificatePath }, tls);
   const listening = {
     http: await listen(servers.http, port),
     https: await listen(servers.https, filesPort),
@@ -66,6 +72,10 @@ export async function startFakeWhatsApp(options: FakeWhatsAppOptions = {}): Prom
     servers.hangUp();
     await Promise.all([close(servers.http), close(servers.https)]);
   };
+  const comeBack = async (): Promise<void> => {
+    await listen(servers.http, listening.http);
+    await listen(servers.https, listening.https);
+  };
   return {
     ...acts,
     port: listening.http,
@@ -76,10 +86,7 @@ export async function startFakeWhatsApp(options: FakeWhatsAppOptions = {}): Prom
     certificate: tls.certificate,
     world,
     goDown,
-    comeBack: async () => {
-      await listen(servers.http, listening.http);
-      await listen(servers.https, listening.https);
-    },
+    comeBack,
     stop: async () => {
       world.end();
       await goDown();

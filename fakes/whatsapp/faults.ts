@@ -13,10 +13,7 @@ import { z } from 'zod';
  */
 const when = z.enum(['login', 'open']).default('login');
 const status = z.number().int().min(400).max(599);
-const faultAction = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('upgrade-status'), status }),
-  z.strictObject({ kind: z.literal('upgrade-silence') }),
-  z.strictObject({ kind: z.literal('handshake-silence') }),
+const FATAL = [
   /** Without a reason Baileys reads 500. */
   z.strictObject({ kind: z.literal('failure'), reason: z.number().int().optional(), when }),
   /** By code (515, 503, 401 ...), by conflict (`replaced`, `device_removed`), by both, or with nothing known. */
@@ -31,6 +28,16 @@ const faultAction = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('reset'), when }),
   /** The connection stays, and nothing is said any more. */
   z.strictObject({ kind: z.literal('silence'), when }),
+] as const;
+export const fatalInput = z.discriminatedUnion('kind', FATAL);
+export type Fatal = z.output<typeof fatalInput>;
+export type FatalInput = z.input<typeof fatalInput>;
+
+const faultAction = z.discriminatedUnion('kind', [
+  ...FATAL,
+  z.strictObject({ kind: z.literal('upgrade-status'), status }),
+  z.strictObject({ kind: z.literal('upgrade-silence') }),
+  z.strictObject({ kind: z.literal('handshake-silence') }),
   z.strictObject({ kind: z.literal('withhold-offline') }),
   z.strictObject({ kind: z.literal('reorder') }),
   z.strictObject({ kind: z.literal('duplicate') }),

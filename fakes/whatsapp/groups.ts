@@ -59,7 +59,7 @@ export async function writeInGroup(
   const { from, group } = who;
   if (!group.members.includes(from)) throw new WorldError(`${from.name} is not in the group`);
   const id = options.id ?? newMessageId();
-  world.noteWritten(id, content);
+  world.noteWritten(id, { from, content });
   const ownJid = group.isByLid ? from.lidJid : from.phoneJid;
   const attrs: Attrs = {
     from: group.jid,

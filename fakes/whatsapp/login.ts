@@ -1,15 +1,13 @@
 import type { BinaryNode } from '@whiskeysockets/baileys';
 import { phoneJid } from './addresses.ts';
 import type { Connection } from './connection.ts';
-import type { FaultAction, FaultInput } from './faults.ts';
+import type { Fatal } from './faults.ts';
 import type { LinkedDevice } from './linked-device.ts';
 import type { Finished } from './noise.ts';
 import { offerCodes } from './pairing.ts';
 import type { World } from './world.ts';
 
 const FATAL = ['failure', 'stream-error', 'downgrade', 'xmlstreamend', 'reset', 'silence'] as const;
-export type FatalInput = Extract<FaultInput['does'], { kind: (typeof FATAL)[number] }>;
-type Fatal = Extract<FaultAction, { kind: (typeof FATAL)[number] }>;
 
 /** After the handshake: a code to be scanned for who is new, a login for who says that it is a device. */
 export function admit(world: World, connection: Connection, finished: Finished): void {

@@ -29,7 +29,7 @@ export function answerMediaRetry(world: World, device: LinkedDevice, node: Binar
   if (mediaRetry === 'silence') return;
   const { id = '' } = node.attrs;
   const rmr = getBinaryNodeChild(node, 'rmr');
-  const content = world.written(id);
+  const content = world.written(id)?.content;
   if (!rmr || !content) return notify(world, device, { id, rmr, error: RESULTS['not-found'] });
   const part = mediaPartOf(content);
   const file = world.files.find(part.address);

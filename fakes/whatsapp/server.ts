@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
-import type { Acts } from './acts.ts';
+import { answerAdminRequest, type Parts } from './admin.ts';
 import type { Certificate } from './certificate.ts';
 import { Connection } from './connection.ts';
 import { answerStorage } from './storage.ts';
@@ -19,10 +19,12 @@ export type Servers = {
 };
 
 const STANZA_BYTES_MAX = 32 * 1024 * 1024;
+const BODY_BYTES_MAX = 100_000_000;
 
-export function createServers(world: World, acts: Acts, tls: Certificate): Servers {
+export function createServers(parts: Parts, tls: Certificate): Servers {
+  const { world } = parts;
   const listener = (request: IncomingMessage, response: ServerResponse): void => {
-    answer(world, acts, { request, response }).catch((error: unknown) => {
+    answer(parts, { request, response }).catch((error: unknown) => {
       world.noteError(error);
       if (!response.headersSent) response.writeHead(500);
       response.end();
@@ -43,9 +45,38 @@ export function createServers(world: World, acts: Acts, tls: Certificate): Serve
 
 type Exchange = { readonly request: IncomingMessage; readonly response: ServerResponse };
 
-async function answer(world: World, _acts: Acts, { request, response }: Exchange): Promise<void> {
-  if (await answerStorage(world, request, response)) return;
-  response.writeHead(404).end();
+async function answer(parts: Parts, { request, response }: Exchange): Promise<void> {
+  if (await answerStorage(parts.world, request, response)) return;
+  const { pathname: path, searchParams: query } = new URL(request.url ?? '/', 'http://fake');
+  if (!path.startsWith('/__admin')) {
+    response.writeHead(404).end();
+    return;
+  }
+  const body = await readJson(request);
+  const method = request.method ?? 'GET';
+  const answered =
+    body === undefined
+      ? { status: 400, body: { error: 'the body is no JSON, or too long' } }
+      : await answerAdminRequest(parts, { method, path, query, body });
+  response.writeHead(answered.status, { 'content-type': 'application/json' });
+  response.end(answered.body === undefined ? undefined : JSON.stringify(answered.body));
+}
+
+/** {} without a body; undefined when it cannot be read. */
+async function readJson(request: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > BODY_BYTES_MAX) return undefined;
+    chunks.push(chunk);
+  }
+  if (bytes === 0) return {};
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString('utf8'));
+  } catch {
+    return undefined;
+  }
 }
 
 function takeWebSockets(world: World, server: Server, hanging: Set<Duplex>): void {

@@ -24,6 +24,8 @@ export type WorldSettings = {
   mediaRetry: MediaRetryAnswer;
 };
 
+export type WrittenMessage = { readonly from: Person; readonly content: proto.IMessage };
+
 const PEOPLE_MAX = 20_000;
 const ERRORS_MAX = 1_000;
 const WRITTEN_MAX = 20_000;
@@ -45,7 +47,7 @@ export class World {
   places: Places = { http: '', https: '' };
   /** With it devices upload: they are told when they ask where to. */
   readonly mediaAuth = randomBytes(16).toString('hex');
-  readonly #written = new Map<string, proto.IMessage>();
+  readonly #written = new Map<string, WrittenMessage>();
   readonly #people = new Map<string, Person>();
   readonly #byLid = new Map<string, Person>();
   readonly #timers = new Set<NodeJS.Timeout>();
@@ -97,17 +99,22 @@ export class World {
     );
   }
 
+  /** By its address. @throws WorldError when there is none. */
+  group(jid: string): Group {
+    return mustFind(this.groups.get(jid), `group ${jid}`);
+  }
+
   devices(): LinkedDevice[] {
     return this.people().flatMap(({ devices }) => [...devices.values()]);
   }
 
   /** What somebody wrote under this id, of the last WRITTEN_MAX. */
-  written(id: string): proto.IMessage | undefined {
+  written(id: string): WrittenMessage | undefined {
     return this.#written.get(id);
   }
 
-  noteWritten(id: string, content: proto.IMessage): void {
-    this.#written.set(id, content);
+  noteWritten(id: string, written: WrittenMessage): void {
+    this.#written.set(id, written);
     if (this.#written.size <= WRITTEN_MAX) return;
     const [oldest] = this.#written.keys();
     if (oldest !== undefined) this.#written.delete(oldest);

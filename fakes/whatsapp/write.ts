@@ -30,7 +30,7 @@ export async function writeTo(
   options: WriteOptions = {},
 ): Promise<Written> {
   const id = options.id ?? newMessageId();
-  world.noteWritten(id, content);
+  world.noteWritten(id, { from: who.from, content });
   const attrs: Attrs = {
     ...addressAttrs(who.from, options.addressing ?? who.from.addressing),
     ...messageAttrs(content, id, options),
@@ -52,7 +52,7 @@ export async function writeOnPhone(
 ): Promise<Written> {
   const { phone, to } = who;
   const id = options.id ?? newMessageId();
-  world.noteWritten(id, content);
+  world.noteWritten(id, { from: phone, content });
   const addressing = options.addressing ?? to.addressing;
   const isByLid = addressing.startsWith('lid');
   const destinationJid = isByLid ? to.lidJid : to.phoneJid;

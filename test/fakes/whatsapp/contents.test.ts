@@ -113,7 +113,7 @@ describe('what people write', () => {
       });
     const { selectedOptions } = open(secret);
     expect(selectedOptions).toHaveLength(1);
-    expect(() => open(new Uint8Array(32))).toThrow();
+    expect(() => open(new Uint8Array(32))).toThrow('unable to authenticate');
   });
 
   it('places, cards, what is to be seen once and what disappears arrive as such', async () => {
