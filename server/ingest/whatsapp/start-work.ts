@@ -3,6 +3,7 @@ import type { Running } from '../../../platform/lifecycle.ts';
 import type { DeviceContext, Linked } from './device-context.ts';
 import { startDownloads } from './media-download.ts';
 import { startOutbox } from './outbox.ts';
+import { startTellingReads } from './tell-reads.ts';
 
 /** What needs a socket that is logged in. `ring`: there may be something to send. */
 export type Work = Running & { ring(): void };
@@ -20,10 +21,11 @@ export function startWork(context: DeviceContext, linked: Linked, options: WorkO
   // Plain WebSocket is allowed on this machine only.
   const isFake = new URL(url).protocol === 'ws:';
   const downloads = startDownloads(context, linked, { bytesMax, isFake });
+  const reads = startTellingReads(context, linked);
   return {
     ring: () => outbox.ring(),
     stop: async () => {
-      await Promise.all([outbox.stop(), downloads.stop()]);
+      await Promise.all([outbox.stop(), downloads.stop(), reads.stop()]);
     },
   };
 }
