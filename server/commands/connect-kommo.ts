@@ -18,7 +18,8 @@ type Options = {
 };
 
 /**
- * An account is connected to its Kommo. One that it was connected to before goes on where it stood, with these tokens.
+ * An account is connected to its Kommo. One that it was connected to before goes on where it stood, with these tokens; when
+ * it was disconnected in the middle of reading everything, that begins again.
  * Gives the connection, JSON text, and whether it is new.
  */
 export async function connectKommo(
@@ -30,7 +31,12 @@ export async function connectKommo(
     values (${accountId}, ${subdomain}, ${expiresAt ?? null}::timestamptz)
     on conflict (account_id, subdomain) do update
       set status = 'connected', status_reason = null, status_until = null,
-        token_expires_at = excluded.token_expires_at
+        token_expires_at = excluded.token_expires_at,
+        -- What disconnecting has broken off.
+        full_sync_state = case
+          when connection.status = 'disconnected' and connection.full_sync_state = 'cancelled' then 'pending'
+          else connection.full_sync_state
+        end
     returning id, created_at = now() as is_new`);
   const id = Number(row?.['id']);
   await keepKommoTokens(tx, box, { accountId, connectionId: id }, tokens);

@@ -109,8 +109,13 @@ export const account = z.looseObject({
 });
 export type KommoAccount = z.infer<typeof account>;
 
+/** Ten years: so long nobody gives a token. */
+const TOKEN_SECONDS_MAX = 10 * 365 * 86_400;
 export const tokenAnswer = z.looseObject({
   access_token: z.string().min(1),
   refresh_token: z.string().min(1),
-  expires_in: z.int().positive(),
+  expires_in: z
+    .int()
+    .positive()
+    .transform((given) => Math.min(given, TOKEN_SECONDS_MAX)),
 });

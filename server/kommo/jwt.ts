@@ -15,7 +15,9 @@ const NOTHING: TokenClaims = {
   apiDomain: undefined,
 };
 
-const seconds = z.number().positive().max(8.64e12).optional().catch(undefined);
+/** The end of the year 9999, which Postgres still reads as it is written here. */
+const SECONDS_MAX = 253_402_300_799;
+const seconds = z.number().positive().max(SECONDS_MAX).optional().catch(undefined);
 const claims = z.looseObject({
   iat: seconds,
   exp: seconds,

@@ -53,6 +53,16 @@ describe('connecting Kommo', () => {
     expect(again.text).not.toContain(code);
   });
 
+  test('believes no token that it is good for ever', async () => {
+    for (const exp of [8.64e12, 1e300, -1, 'x']) {
+      const claims = Buffer.from(JSON.stringify({ exp })).toString('base64url');
+      const body = { subdomain: 'odd', access_token: `e30.${claims}.x` };
+      const connected = await ask(PATH, body);
+      expect(connected.status, connected.text).toBeLessThan(300);
+      expect(connected.body.data.token_expires_at).toBeUndefined();
+    }
+  });
+
   test('needs a token or a code, and not both', async () => {
     for (const body of [
       { subdomain: 'a' },

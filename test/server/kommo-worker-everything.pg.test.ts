@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { sql } from '../../platform/sql.ts';
 import type { TextRow } from '../../platform/postgres.ts';
+import { disconnectKommo } from '../../server/commands/connect-kommo.ts';
 import { cancelFullSync, requestFullSync } from '../../server/commands/sync-kommo.ts';
 import {
   openBackground,
@@ -155,6 +156,26 @@ describe('reading everything', () => {
     expect(background.job).toBeUndefined();
     expect((await rowOf(account))['full_sync_state']).toBe('cancelled');
     expect(await count(world.leads(connection))).toBeLessThan(1_500);
+  });
+
+  test('begins again when it is connected again after it was disconnected in the middle of it', async () => {
+    const account = await world.account('all');
+    const { kommo, connection } = account;
+    kommo.generate({ leads: 600, contacts: 50 });
+    const session = await world.session(connection);
+    const background = openBackground(session, false);
+    for (let step = 0; step < 3; step++) {
+      tick(1);
+      await stepBackground(session, background);
+    }
+    const { accountId, id } = connection;
+    await world.owner.transaction((tx) => disconnectKommo(tx, { accountId, id }));
+    expect(await count(world.leads(connection))).toBeLessThan(600);
+    await world.reconnect(account);
+    const next = await world.session(connection);
+    await readAll(next, openBackground(next, false));
+    expect(await count(world.leads(connection))).toBe(600);
+    expect((await rowOf(account))['full_sync_state']).toBe('done');
   });
 
   test('is done of a pipeline that is followed from now on, of its leads alone', async () => {

@@ -148,7 +148,11 @@ describe('a connection to Kommo', () => {
     expect(list.body.data.map((row: { id: number }) => row.id)).toContain(id);
     const { subdomain } = answer.body.data;
     const again = await ask('POST', PATH, { subdomain, access_token: ACCESS });
-    expect(again.body.data).toMatchObject({ id, status: 'connected' });
+    // What disconnecting has broken off begins again; what people gave up before does not.
+    expect(again.body.data).toMatchObject({ id, status: 'connected', full_sync_state: 'pending' });
+    await ask('POST', `${PATH}/${id}/cancel`);
+    const once = await ask('POST', PATH, { subdomain, access_token: ACCESS });
+    expect(once.body.data).toMatchObject({ full_sync_state: 'cancelled' });
   });
 
   test('is deleted with its tokens and pipelines', async () => {
