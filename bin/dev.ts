@@ -16,6 +16,7 @@ import {
 } from './dev/checks.ts';
 import { findDataDirectory, lockDataDirectory, readSecrets } from './dev/data-directory.ts';
 import { connectDemo, startDevKommo, type DevKommo } from './dev/fake-kommo.ts';
+import { linkDemo, startDevWhatsApp, type DevWhatsApp } from './dev/fake-whatsapp.ts';
 import { formatGreeting, type Ready } from './dev/greeting.ts';
 import {
   ensureLogins,
@@ -98,7 +99,14 @@ async function start(environment: Environment, ends: Ends, stop: AbortSignal) {
   stop.throwIfAborted();
   const kommo = settings.hasFakeKommo ? await startDevKommo() : undefined;
   if (kommo) ends.push(() => kommo.stop());
-  const roles = await startRoles(place, { ...services, ...prepared, kommo }, ends);
+  const whatsapp = settings.hasFakeWhatsApp
+    ? await startDevWhatsApp({
+        environment,
+        logFile: await openLog(directory, 'fake-whatsapp'),
+      })
+    : undefined;
+  if (whatsapp) ends.push(() => whatsapp.stop());
+  const roles = await startRoles(place, { ...services, ...prepared, kommo, whatsapp }, ends);
   const ready: Ready = {
     api: `http://${visible(settings.host)}:${settings.apiPort}`,
     feed: `ws://${visible(settings.host)}:${settings.feedPort}/feed`,
@@ -108,7 +116,9 @@ async function start(environment: Environment, ends: Ends, stop: AbortSignal) {
   };
   await waitUntilReady(ready, roles, stop);
   if (kommo) await connectDemo(ready, kommo);
-  say(formatGreeting(ready, { dataDirectory: directory, kommoAdmin: kommo?.admin }));
+  if (whatsapp) await linkDemo(ready, whatsapp);
+  const admins = { kommoAdmin: kommo?.admin, whatsapp };
+  say(formatGreeting(ready, { dataDirectory: directory, ...admins }));
   say(`clarin ready ${JSON.stringify(ready)}`);
   return { fault: services.fault };
 }
@@ -171,7 +181,7 @@ async function prepare(place: Place, services: Services): Promise<Prepared> {
 
 async function startRoles(
   place: Place,
-  given: Services & Prepared & { kommo: DevKommo | undefined },
+  given: Services & Prepared & { kommo: DevKommo | undefined; whatsapp: DevWhatsApp | undefined },
   ends: Ends,
 ): Promise<Supervised[]> {
   const { settings, secrets, directory } = place;
@@ -186,11 +196,15 @@ async function startRoles(
     FEED_PORT: String(settings.feedPort),
     INGEST_PORT: String(settings.ingestPort),
     ...given.kommo?.environment,
+    ...given.whatsapp?.environment,
   };
   const roles: Supervised[] = [];
   for (const role of ['replicator', 'api', 'ingest'] as const) {
     const url = given.logins?.[role];
-    const own = url === undefined ? {} : { DATABASE_URL: url, REPLICATION_DATABASE_URL: url };
+    const own = {
+      ...(url !== undefined && { DATABASE_URL: url, REPLICATION_DATABASE_URL: url }),
+      ...(role === 'ingest' && given.whatsapp?.ingestEnvironment),
+    };
     const logFile = await openLog(directory, role);
     roles.push(supervise({ role, environment: { ...common, ...own }, logFile, say }));
   }

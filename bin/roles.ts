@@ -123,12 +123,20 @@ const ROLES: Readonly<Record<string, Role>> = {
       return runFakeKommo(words);
     },
   },
+  'fake-whatsapp': {
+    says: 'a WhatsApp to develop against: [--port 4791] [--files-port N] [--phone DIGITS] [--seed N] [--life]',
+    run: async (words) => {
+      type FakeWhatsApp = { runFakeWhatsApp: (words: readonly string[]) => Promise<number> };
+      const { runFakeWhatsApp } = await loadFake<FakeWhatsApp>('whatsapp/main.ts');
+      return runFakeWhatsApp(words);
+    },
+  },
 };
 
 export function findRole(name: string): Role | undefined {
   return Object.hasOwn(ROLES, name) ? ROLES[name] : undefined;
 }
 
-const lines = Object.entries(ROLES).map(([name, role]) => `  ${name.padEnd(11)} ${role.says}\n`);
+const lines = Object.entries(ROLES).map(([name, role]) => `  ${name.padEnd(13)} ${role.says}\n`);
 
 export const USAGE = `usage: clarin <role>\n\n${lines.join('')}\nSettings come from the environment; the README lists them.\n`;

@@ -143,6 +143,8 @@ export const settings = z.object({
   CLARIN_DATA_DIR: z.string().optional(),
   /** `clarin dev` connects its demo account to a fake Kommo, where something happens all the time. */
   CLARIN_KOMMO_FAKE: z.enum(['0', '1']).default('0'),
+  /** `clarin dev` links a device of its demo account with a fake WhatsApp, where people write all the time. */
+  CLARIN_WHATSAPP_FAKE: z.enum(['0', '1']).default('0'),
   /** Programs of Postgres that `clarin dev` and the tests start instead of those of the npm package. */
   PG_BIN: z.string().optional(),
 });

@@ -1,6 +1,7 @@
 import { choosePort } from '../../platform/services/ports.ts';
 import { poll } from '../../platform/services/processes.ts';
 import { loadFake } from '../roles.ts';
+import { callApi } from './call-api.ts';
 import type { Ready } from './greeting.ts';
 
 export type DevKommo = {
@@ -43,36 +44,22 @@ export async function startDevKommo(): Promise<DevKommo> {
  * @throws Error when the API refuses, or no pipelines come within a minute.
  */
 export async function connectDemo(ready: Ready, { token }: DevKommo): Promise<void> {
-  const login = await call<{ token: string }>(ready, 'POST /api/auth/login', ready.login);
+  const login = await callApi<{ token: string }>(ready, 'POST /api/auth/login', ready.login);
   const connections = '/api/kommo/connections';
   const connecting = { subdomain: SUBDOMAIN, access_token: token };
-  const { data } = await call<Row>(ready, `POST ${connections}`, connecting, login.token);
+  const { data } = await callApi<Row>(ready, `POST ${connections}`, connecting, login.token);
   const path = `${connections}/${data.id}/pipelines`;
   const found = await poll(
     async () => {
-      const list = await call<Rows>(ready, `GET ${path}`, undefined, login.token);
+      const list = await callApi<Rows>(ready, `GET ${path}`, undefined, login.token);
       return list.data.length > 0 ? { value: list.data } : undefined;
     },
     { timeoutMs: PIPELINES_TIMEOUT_MS, everyMs: 500 },
   );
   if (!found) throw new Error('the worker found no pipelines in the fake Kommo');
   const body = { connected_ids: found.value.map(({ id }) => id) };
-  await call(ready, `PUT ${path}`, body, login.token);
+  await callApi(ready, `PUT ${path}`, body, login.token);
 }
 
 type Row = { readonly data: { readonly id: number } };
 type Rows = { readonly data: readonly { readonly id: number }[] };
-
-async function call<T>({ api }: Ready, route: string, body: unknown, token?: string): Promise<T> {
-  const [method = '', path = ''] = route.split(' ');
-  const answer = await fetch(`${api}${path}`, {
-    method,
-    headers: {
-      ...(token !== undefined && { authorization: `Bearer ${token}` }),
-      ...(body !== undefined && { 'content-type': 'application/json' }),
-    },
-    ...(body !== undefined && { body: JSON.stringify(body) }),
-  });
-  if (!answer.ok) throw new Error(`${route}: ${answer.status} ${await answer.text()}`);
-  return (await answer.json()) as T;
-}

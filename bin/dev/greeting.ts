@@ -12,7 +12,15 @@ export type Ready = {
 /** What a newcomer reads. The last line is for programs. */
 export function formatGreeting(
   ready: Ready,
-  { dataDirectory, kommoAdmin }: { dataDirectory: string; kommoAdmin?: string | undefined },
+  {
+    dataDirectory,
+    kommoAdmin,
+    whatsapp,
+  }: {
+    dataDirectory: string;
+    kommoAdmin?: string | undefined;
+    whatsapp?: { readonly admin: string; readonly phone: string } | undefined;
+  },
 ): string {
   const { username, password } = ready.login;
   const body = quote(JSON.stringify({ username, password }));
@@ -42,7 +50,7 @@ Write by SQL, as any program may, and see it arrive there:
 
   ${script('sql.mjs')} ${quote(ready.database)} "update leads set title = 'Changed by SQL' where id = (select min(id) from leads)"
 
-${kommoAdmin === undefined ? '' : formatKommo(kommoAdmin)}Ctrl-C stops all of it.
+${kommoAdmin === undefined ? '' : formatKommo(kommoAdmin)}${whatsapp === undefined ? '' : formatWhatsApp(whatsapp)}Ctrl-C stops all of it.
 `;
 }
 
@@ -50,6 +58,15 @@ function formatKommo(admin: string): string {
   return `The account is connected to a fake Kommo, where something happens every few seconds. Do something there yourself:
 
   curl -s ${admin}/leads -d '{"name": "From Kommo", "price": 90}'
+
+`;
+}
+
+function formatWhatsApp({ admin, phone }: { admin: string; phone: string }): string {
+  const message = { from: '51987654301', to: phone, what: { text: 'hola' } };
+  return `A device is linked with a fake WhatsApp, where people write and answer. Let one of them write:
+
+  curl -s ${admin}/messages -d ${quote(JSON.stringify(message))}
 
 `;
 }

@@ -15,6 +15,7 @@ export type DevSettings = {
   readonly dataDirectory: string | undefined;
   readonly postgresPrograms: string | undefined;
   readonly hasFakeKommo: boolean;
+  readonly hasFakeWhatsApp: boolean;
 };
 
 const schema = settings.partial({
@@ -44,5 +45,6 @@ export async function readDevSettings(environment: Environment): Promise<DevSett
     dataDirectory: value.CLARIN_DATA_DIR,
     postgresPrograms: value.PG_BIN,
     hasFakeKommo: value.CLARIN_KOMMO_FAKE === '1',
+    hasFakeWhatsApp: value.CLARIN_WHATSAPP_FAKE === '1',
   };
 }

@@ -6,7 +6,8 @@ import type { World } from './world.ts';
 
 export type ReceiptType = 'delivered' | 'read' | 'played' | 'retry' | 'read-self' | 'sender';
 
-type Arrived = {
+/** Something that somebody got from a device. */
+export type Arrived = {
   readonly person: Person;
   readonly id: string;
   readonly chat: string;
@@ -16,6 +17,7 @@ type Arrived = {
 /** What a phone and its owner do when something has arrived: it was delivered, it was read, it was listened to. */
 export function respond(world: World, device: LinkedDevice, arrived: Arrived): void {
   const { person, id, chat, message } = arrived;
+  world.onArrived?.(device, arrived);
   const { deliveredAfterMs, readAfterMs, playedAfterMs } = person.habits;
   const say = (afterMs: number | undefined, type: ReceiptType): void => {
     if (afterMs === undefined) return;

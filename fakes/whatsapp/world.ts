@@ -7,6 +7,7 @@ import { Connections } from './connections.ts';
 import { Faults } from './faults.ts';
 import { Files } from './files.ts';
 import type { Group } from './groups.ts';
+import type { Arrived } from './habits.ts';
 import type { LinkedDevice } from './linked-device.ts';
 import type { Places } from './media-content.ts';
 import type { MediaRetryAnswer } from './media-retry.ts';
@@ -45,6 +46,8 @@ export class World {
   readonly files = new Files();
   /** Where files are, once the fake listens. */
   places: Places = { http: '', https: '' };
+  /** Hears of everything that people get from devices. */
+  onArrived: ((device: LinkedDevice, arrived: Arrived) => void) | undefined;
   /** With it devices upload: they are told when they ask where to. */
   readonly mediaAuth = randomBytes(16).toString('hex');
   readonly #written = new Map<string, WrittenMessage>();
