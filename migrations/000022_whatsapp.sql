@@ -197,11 +197,12 @@ begin
     revoke insert, update, delete on public.audit_log from clarin_api;
     -- The workers' own. Where a foreign key cascades to them, it does so by the owner's rights.
     revoke all on private.kommo_leads, private.kommo_contacts, private.kommo_users, private.kommo_tags,
-      private.ingest_workers, private.ingest_leases, private.whatsapp_sessions, private.whatsapp_keys,
+      private.whatsapp_sessions, private.whatsapp_keys,
       private.whatsapp_inbox, private.whatsapp_parked_receipts, private.whatsapp_messages, private.whatsapp_downloads,
       private.whatsapp_sends, private.whatsapp_first_contacts, private.whatsapp_reads from clarin_api;
-    revoke insert, update, delete on private.kommo_pulses, private.whatsapp_pulses, private.whatsapp_refusals,
-      private.whatsapp_breaker from clarin_api;
+    -- Shown to operators.
+    revoke insert, update, delete on private.ingest_workers, private.ingest_leases, private.kommo_pulses,
+      private.whatsapp_pulses, private.whatsapp_refusals, private.whatsapp_breaker from clarin_api;
   end if;
   if to_regrole('clarin_ingest') is not null then
     grant usage on schema public, clarin, private to clarin_ingest;

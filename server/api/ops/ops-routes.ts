@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { App, Context } from '../context.ts';
 import { JSON_TYPE } from '../rest/read.ts';
 import { answers } from '../rest/schemas.ts';
+import { registerOpsDeviceRoutes } from './device-routes.ts';
 import { checkHealth } from './health.ts';
 import { describeSlots, WalRate } from './slots.ts';
 
@@ -48,6 +49,7 @@ export function registerOpsRoutes(app: App, context: Context, redis: Redis | und
   );
   registerMetricsRoute(app, context);
   registerSlotsRoute(app, context);
+  registerOpsDeviceRoutes(app, context);
 }
 
 function registerMetricsRoute(app: App, { database, metrics }: Context): void {

@@ -4,6 +4,9 @@ import { inReach, type Reach } from '../../../platform/entity-sql/scope.ts';
 import type { Queries } from '../../../platform/postgres.ts';
 import { sql } from '../../../platform/sql.ts';
 
+/** Frames come every half minute at least. */
+const ALIVE_SECONDS = 60;
+
 /** How a device is, and what waits for it, `{...}`; one statement. Undefined: no such device. */
 export async function readDeviceHealth(
   db: Queries,
@@ -11,9 +14,13 @@ export async function readDeviceHealth(
 ): Promise<string | undefined> {
   const [row] = await db.query(
     sql`
-      select device.id, device.status, device.wanted, device.status_reason, device.last_seen_at,
+      select device.id, device.status, device.wanted, device.status_code, device.status_reason,
+        device.status_since, device.retry_at, device.last_seen_at, pulse.frame_at,
+        pulse.frame_at > clock_timestamp() - make_interval(secs => ${ALIVE_SECONDS}) as is_alive,
         waiting.count, waiting.since, floor(extract(epoch from now() - waiting.since)) as seconds
       from public.devices as device
+      left join private.whatsapp_pulses as pulse
+        on pulse.account_id = device.account_id and pulse.device_id = device.id
       cross join lateral (
         select count(*) as count, min(message.created_at) as since
         from public.messages as message
@@ -24,12 +31,18 @@ export async function readDeviceHealth(
     { signal },
   );
   if (!row) return undefined;
-  const { status_reason: reason, last_seen_at: seenAt, since } = row;
+  const { status_code: code, status_reason: reason, retry_at: retryAt, since } = row;
+  const seenAt = latest(row['last_seen_at'], row['frame_at']);
   return JSON.stringify({
     id: Number(row['id']),
     status: row['status'],
     wanted: row['wanted'],
+    // Believed only by what came from there: a process that was killed says nothing.
+    is_alive: row['status'] === 'connected' && row['is_alive'] === 't',
+    ...(code ? { status_code: code } : {}),
     ...(reason ? { status_reason: reason } : {}),
+    status_since: formatTimestamp(row['status_since'] ?? ''),
+    ...(retryAt ? { retry_at: formatTimestamp(retryAt) } : {}),
     ...(seenAt ? { last_seen_at: formatTimestamp(seenAt) } : {}),
     pending_count: Number(row['count']),
     ...(since
@@ -39,4 +52,12 @@ export async function readDeviceHealth(
         }
       : {}),
   });
+}
+
+function latest(
+  one: string | null | undefined,
+  two: string | null | undefined,
+): string | undefined {
+  if (!one || !two) return one ?? two ?? undefined;
+  return new Date(one) >= new Date(two) ? one : two;
 }

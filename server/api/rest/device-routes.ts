@@ -30,7 +30,13 @@ const health = z.object({
   id: idSchema,
   status: shape['status'] ?? z.string(),
   wanted: shape['wanted'] ?? z.string(),
-  status_reason: z.string().optional(),
+  is_alive: z.boolean().describe('Connected, and something came from WhatsApp within a minute.'),
+  status_code: (shape['status_code'] ?? z.string())
+    .optional()
+    .describe('Why it is so, for programs.'),
+  status_reason: z.string().optional().describe('The same for people.'),
+  status_since: z.string(),
+  retry_at: z.string().optional().describe('When it is tried again by itself.'),
   last_seen_at: z.string().optional(),
   pending_count: z.int().describe('Messages that wait to be sent through it.'),
   oldest_pending_at: z.string().optional(),
