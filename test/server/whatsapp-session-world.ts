@@ -25,14 +25,14 @@ import { createDatabase, type Database, type TextRow } from '../../platform/post
 import { createSecretBox, type SecretBox } from '../../platform/secret-box.ts';
 import { sql } from '../../platform/sql.ts';
 import { readInbox, type InboxRow } from '../../server/commands/whatsapp-inbox.ts';
-import { systemClock } from '../../server/ingest/clock.ts';
+import { systemClock, type Clock } from '../../server/ingest/clock.ts';
 import type { DeviceContext } from '../../server/ingest/whatsapp/device-context.ts';
 import { createKeyCache, type KeyCache } from '../../server/ingest/whatsapp/key-cache.ts';
 import { openSession, type DeviceSession } from '../../server/ingest/whatsapp/session-store.ts';
 import { createAccount } from '../support/account-fixture.ts';
 import { createTestDatabase } from '../support/services.ts';
 
-const ME = {
+export const ME = {
   id: '5215551234567:5@s.whatsapp.net',
   lid: '111222333444555:5@lid',
   name: 'Clarin',
@@ -71,7 +71,11 @@ export type SessionWorld = {
   readonly owner: Database;
   readonly box: SecretBox;
   /** `creds`: of a device that is linked already. */
-  device(options?: { database?: Database; creds?: Partial<AuthenticationCreds> }): Promise<Worked>;
+  device(options?: {
+    database?: Database;
+    clock?: Clock;
+    creds?: Partial<AuthenticationCreds>;
+  }): Promise<Worked>;
   /** As the ingest process may, by a URL of one's own. */
   connect(url?: string): Database;
   readonly ingestUrl: string;
@@ -120,7 +124,7 @@ export async function openSessionWorld(): Promise<SessionWorld> {
       media,
       log,
       metrics: createMetrics('test'),
-      clock: systemClock,
+      clock: options.clock ?? systemClock,
       signal: new AbortController().signal,
       onLost: () => calls.push('context lost'),
     };

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { SignalParty } from '../../fakes/whatsapp/signal-party.ts';
 import { createSecretBox } from '../../platform/secret-box.ts';
@@ -8,10 +9,12 @@ import { deleteSession, openSession } from '../../server/ingest/whatsapp/session
 import {
   bundleOf,
   makePreKeys,
+  ME,
   openSessionWorld,
   stanza,
   writerTo,
   type SessionWorld,
+  type Worked,
 } from './whatsapp-session-world.ts';
 
 let world: SessionWorld;
@@ -98,6 +101,66 @@ describe('what was decrypted', () => {
       'of no stanza',
     );
     expect((await world.keyRows(worked)).map((row) => row['type'])).toEqual(['pre-key']);
+  });
+});
+
+describe('a ratchet', () => {
+  /** As Baileys sends: the ratchet is read, other things are waited for, and it is used. */
+  const sends = async ({ receiver }: Worked, to: string, meanwhile: () => Promise<void>) => {
+    const { keys, repository } = receiver;
+    const [read, going] = [createGate(), createGate()];
+    const sending = keys.transaction(async () => {
+      await repository.validateSession(to);
+      read.open();
+      await going.opened;
+      return repository.encryptMessage({ jid: to, data: Buffer.from('\x0a\x02hi\x01') });
+    }, ME.id);
+    await read.opened;
+    const waits = meanwhile();
+    await setImmediate();
+    going.open();
+    const [encrypted] = await Promise.all([sending, waits]);
+    return encrypted;
+  };
+
+  test('that is used for sending is not put back by what comes meanwhile, nor the other way round', async () => {
+    const worked = await world.device();
+    const ana = await writerTo(worked);
+    await worked.receiver.receive(await ana.says('one', 'ONE'));
+    const [two, three] = [await ana.says('two', 'TWO'), await ana.says('three', 'THREE')];
+    const receive = async (node: typeof two) => void (await worked.receiver.receive(node));
+    const answers = [
+      await sends(worked, ana.lid, () => receive(two)),
+      await sends(worked, ana.lid, () => receive(three)),
+      await sends(worked, ana.lid, async () => undefined),
+    ];
+    for (const answer of answers)
+      expect((await ana.party.decrypt(ME.lid, answer)).conversation).toBe('hi');
+    for (const again of [two, three])
+      expect((await worked.receiver.receive(copyOf(again))).message).toBeUndefined();
+    expect(await worked.texts()).toEqual(['one', 'two', 'three']);
+  });
+
+  test('for which two transactions wait, each for what the other has, keeps nobody for good', async () => {
+    const waits: number[] = [];
+    const sleep = async (ms: number): Promise<void> => void waits.push(ms);
+    const worked = await world.device({ clock: { ...systemClock, sleep } });
+    await worked.session.flush();
+    waits.length = 0;
+    const { keys } = worked.receiver;
+    const both = [ME.id, 'other'].map((name, at) =>
+      keys.transaction(async () => {
+        const [first = '', second = ''] = at === 0 ? ['a', 'b'] : ['b', 'a'];
+        await keys.get('session', [first]);
+        await setImmediate();
+        await keys.get('session', [second]);
+        await keys.set({ session: { [first]: Buffer.of(at) } });
+      }, name),
+    );
+    await Promise.all(both);
+    expect(waits).toEqual([5_000, 5_000]);
+    const { a, b } = await keys.get('session', ['a', 'b']);
+    expect([a, b]).toEqual([Buffer.of(0), Buffer.of(1)]);
   });
 });
 
@@ -237,4 +300,10 @@ function copyOf(node: ReturnType<typeof stanza>): ReturnType<typeof stanza> {
     ...node,
     content: content.map((child) => ({ ...child, content: Buffer.from(child.content as Buffer) })),
   };
+}
+
+function createGate(): { opened: Promise<void>; open: () => void } {
+  let open = (): void => undefined;
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  return { opened, open };
 }

@@ -9,6 +9,8 @@ import {
   type WASocket,
 } from '@whiskeysockets/baileys';
 import type { DecryptedStanza } from '../../commands/whatsapp-inbox.ts';
+import type { Clock } from '../clock.ts';
+import { lockSessions } from './session-locks.ts';
 import { createTurns } from './turns.ts';
 
 /**
@@ -35,6 +37,7 @@ export type DurableRepository = {
 
 /** `write`: what was decrypted and is in no commit. */
 export function createDurableRepository(
+  clock: Clock,
   write: (stanzas: DecryptedStanza[]) => Promise<void>,
 ): DurableRepository {
   // One for each socket, not one for all: libsignal runs jobs of several sockets in the context of one of them.
@@ -74,9 +77,13 @@ export function createDurableRepository(
     makeSignalRepository: (auth, ...rest) => {
       const theirs = DEFAULT_CONNECTION_CONFIG.makeSignalRepository(auth, ...rest);
       const keys = withTransactions(auth.keys);
+      lockSessions(keys, clock);
       /** In a transaction by that jid, as Baileys would open it, and in it alone with the address. */
-      const inTurn = <T>(jid: string, work: () => Promise<T>): Promise<T> =>
-        addressTurns(theirs.jidToSignalProtocolAddress(jid), work);
+      const inTurn = async <T>(jid: string, work: () => Promise<T>): Promise<T> => {
+        // Reads its ratchet, and waits for it, before it makes others wait.
+        await theirs.validateSession(jid);
+        return addressTurns(theirs.jidToSignalProtocolAddress(jid), work);
+      };
       return {
         ...theirs,
         decryptMessage: (options) =>

@@ -8,7 +8,6 @@ import {
   type WASocket,
 } from '@whiskeysockets/baileys';
 import { ClarinError } from '../../../domain/errors.ts';
-import { backoffMs } from '../../../platform/backoff.ts';
 import { saveWhatsappKeys } from '../../commands/save-whatsapp-keys.ts';
 import type { DecryptedStanza } from '../../commands/whatsapp-inbox.ts';
 import {
@@ -20,7 +19,7 @@ import {
 } from '../../commands/whatsapp-session.ts';
 import { LeaseLost } from '../write-in-lease.ts';
 import { write, type DeviceContext } from './device-context.ts';
-import { createDurableRepository } from './durable-repository.ts';
+import { createDurableRepository, type DurableRepository } from './durable-repository.ts';
 import type { CachedKey, KeyCache } from './key-cache.ts';
 import {
   createKeySealer,
@@ -30,6 +29,7 @@ import {
   type KeySealer,
   type KeyType,
 } from './key-codec.ts';
+import { outlastOutage } from './outlast-outage.ts';
 import { createTurns } from './turns.ts';
 
 /**
@@ -85,9 +85,6 @@ export class SessionOver extends Error {
 }
 
 const CREDS_AFTER_MS = 1_000;
-/** While the database is away: three seconds, and what the connections take. */
-const ATTEMPTS_MAX = 5;
-const RETRY = { minMs: 200, maxMs: 2_000 };
 
 /**
  * The device's session, or a new one that nobody is logged in with.
@@ -122,7 +119,7 @@ class StoredSession implements DeviceSession {
   readonly #context: DeviceContext;
   readonly #options: SessionOptions;
   readonly #sealer: KeySealer;
-  readonly #repository = createDurableRepository((stanzas) => this.#save([], stanzas));
+  readonly #repository: DurableRepository;
   readonly #turns = createTurns();
   /** Not the context's signal: who ends the work closes the session, and a commit under way is not cut off. */
   readonly #ended = new AbortController();
@@ -140,6 +137,7 @@ class StoredSession implements DeviceSession {
     this.#context = { ...context, signal: this.#ended.signal };
     this.#options = options;
     this.#sealer = sealer;
+    this.#repository = createDurableRepository(context.clock, (stanzas) => this.#save([], stanzas));
     this.makeSignalRepository = this.#repository.makeSignalRepository;
     this.auth = {
       creds,
@@ -282,18 +280,9 @@ class StoredSession implements DeviceSession {
     });
   }
 
-  /** Again and again while the database is away, within bounds. */
-  async #persist<T>(work: () => Promise<T>): Promise<T> {
+  #persist<T>(work: () => Promise<T>): Promise<T> {
     const { clock, signal } = this.#context;
-    for (let attempt = 0; ; attempt++) {
-      try {
-        return await work();
-      } catch (error) {
-        const mayPass = error instanceof ClarinError && error.code === 'unavailable';
-        if (!mayPass || attempt + 1 >= ATTEMPTS_MAX || this.#isClosing) throw error;
-        await clock.sleep(backoffMs(attempt, RETRY) * (0.5 + clock.random()), signal);
-      }
-    }
+    return outlastOutage(work, { clock, signal, isEnding: () => this.#isClosing });
   }
 
   #end(reason: OverReason, cause?: unknown): SessionOver {
