@@ -188,7 +188,7 @@ describe('a database that is away', () => {
   });
 });
 
-test('[A1] who has lost the device writes nothing more, and is told once', async () => {
+test('who has lost the device writes nothing more, and is told once', async () => {
   const worked = await world.device();
   const ana = await writerTo(worked);
   await worked.receiver.receive(await ana.says('one', 'ONE'));
