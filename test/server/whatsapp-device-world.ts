@@ -57,6 +57,8 @@ export type TestDevice = {
 
 export type TestWorker = {
   readonly metrics: Metrics;
+  /** For leases that are shared. */
+  readonly devices: WhatsappWorker;
   /** Work for the device, as by a lease. */
   hold(deviceId: number): Promise<Lease>;
   /** Resources whose lease was said to be lost. */
@@ -72,7 +74,8 @@ export type DeviceWorld = {
   /** Of an account of its own; `isLinked`: as after a pairing, and wanted connected. */
   device(options?: {
     isLinked?: boolean;
-    worker?: TestWorker;
+    /** `none`: whoever gets its lease. */
+    worker?: TestWorker | 'none';
     accountId?: number;
     person?: Person;
   }): Promise<TestDevice>;
@@ -140,6 +143,7 @@ export async function openDeviceWorld(): Promise<DeviceWorld> {
     const lost: string[] = [];
     const made: TestWorker = {
       metrics,
+      devices,
       lost,
       hold: async (deviceId) => {
         const lease = await takeLease(owner, deviceId);
@@ -166,7 +170,8 @@ export async function openDeviceWorld(): Promise<DeviceWorld> {
   };
 
   const device: DeviceWorld['device'] = async (options = {}) => {
-    const { isLinked = false, worker: by = worker() } = options;
+    const { isLinked = false, worker: given = worker() } = options;
+    const by = given === 'none' ? undefined : given;
     const accountId =
       options.accountId ?? (await createAccount(owner, `devices-${numbers++}`)).accountId;
     await owner.query(sql`update public.accounts set max_devices = 100 where id = ${accountId}`);
@@ -184,7 +189,10 @@ export async function openDeviceWorld(): Promise<DeviceWorld> {
     const found: TestDevice = {
       accountId,
       deviceId,
-      worker: by,
+      get worker(): TestWorker {
+        if (!by) throw new Error('it is with whoever has its lease');
+        return by;
+      },
       person: who,
       linked: credentials?.device,
       row: async () => mustRow(await owner.query(rowOf(deviceId))),
@@ -231,7 +239,7 @@ export async function openDeviceWorld(): Promise<DeviceWorld> {
           0,
         ),
     };
-    await by.hold(deviceId);
+    await by?.hold(deviceId);
     return found;
   };
 
