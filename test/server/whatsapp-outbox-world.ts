@@ -46,8 +46,11 @@ export type Stage = {
   readonly device: LinkedDevice;
   readonly accountId: number;
   readonly deviceId: number;
-  /** With Ana, who has written in it unless `isNew`. */
-  chatWith(person: Person, options?: { isNew?: boolean; jid?: string }): Promise<number>;
+  /** With somebody who has written in it, unless `isNew`. */
+  chatWith(
+    person: Pick<Person, 'name' | 'phoneJid'>,
+    options?: { isNew?: boolean; jid?: string },
+  ): Promise<number>;
   /** A socket, without anything that works with it. */
   link(): Promise<Worker>;
   /** With an outbox. */
@@ -108,7 +111,9 @@ export async function openOutboxWorld(clock: Clock = systemClock): Promise<Outbo
     const link = async (): Promise<Worker> => {
       const ended = new AbortController();
       const context: DeviceContext = {
-        ...{ ...common, accountId, deviceId },
+        ...common,
+        accountId,
+        deviceId,
         lease: await takeLease(owner, deviceId),
         signal: ended.signal,
         onLost: () => undefined,
@@ -175,7 +180,14 @@ export async function openOutboxWorld(clock: Clock = systemClock): Promise<Outbo
       return row ?? {};
     };
     return {
-      ...{ fake, own, ana, device, accountId, deviceId, link, message },
+      fake,
+      own,
+      ana,
+      device,
+      accountId,
+      deviceId,
+      link,
+      message,
       chatWith: async (person, { isNew = false, jid = person.phoneJid } = {}) => {
         const [contact] = await owner.query(sql`
           insert into public.contacts (account_id, name, phone, jid)

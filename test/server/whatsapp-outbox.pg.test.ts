@@ -181,8 +181,8 @@ describe('somebody who was never written to', () => {
 
   it('who is not on WhatsApp is not written to, and was no new conversation', async () => {
     const stage = await world.stage();
-    const nobody = { ...stage.ana, name: 'Nobody' } as typeof stage.ana;
-    const chatId = await stage.chatWith(nobody, { isNew: true, jid: '51911111111@s.whatsapp.net' });
+    const nobody = { name: 'Nobody', phoneJid: '51911111111@s.whatsapp.net' };
+    const chatId = await stage.chatWith(nobody, { isNew: true });
     const { id } = await stage.pending(chatId, { body: 'Anybody?' });
     await stage.work();
     expect(await stage.becomes(id, 'failed')).toMatchObject({

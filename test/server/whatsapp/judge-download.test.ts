@@ -21,7 +21,7 @@ describe('a file that was not fetched', () => {
     ],
     ['the twentieth try', new Error('x'), 20, 0, DOWNLOAD_REFUSALS.gave_up],
     ['a try after three weeks', new Error('x'), 1, 21 * 86_400_000, DOWNLOAD_REFUSALS.gave_up],
-  ])('is given up: %s', (_, error, attempts, ageMs, reason) => {
+  ])('is given up: %s', (...[, error, attempts, ageMs, reason]) => {
     expect(judge(error, attempts, ageMs)).toEqual({ kind: 'failed', reason });
   });
 
