@@ -1,6 +1,6 @@
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { sql } from '../../platform/sql.ts';
-import { connectKommo } from '../../server/commands/connect-kommo.ts';
+import { connectKommo, disconnectKommo } from '../../server/commands/connect-kommo.ts';
 import { eventually } from '../support/eventually.ts';
 import { startWorker, type WorkerProcess } from './kommo-worker-process.ts';
 import { openWorkerWorld, type Account, type WorkerWorld } from './kommo-worker-world.ts';
@@ -87,4 +87,27 @@ describe('a connection whose access is refused', () => {
     const row = await becomes(account, 'needs_reauth');
     expect(row['status_reason']).toContain('taken back');
   });
+});
+
+test('who is disconnected while a page is on its way is asked for nothing more, and stays disconnected', async () => {
+  const running = (worker = startWorker(world));
+  const account = await world.account();
+  const { kommo, connection } = account;
+  kommo.leads.create({ name: 'One' });
+  await eventually(async () => (await world.leads(connection)).size === 1, { timeoutMs: 20_000 });
+  const { subdomain } = kommo;
+  const slow = { kind: 'latency', ms: 700, isAfter: true } as const;
+  const fault = world.fake.faults.add({ endpoint: 'leads', subdomain, does: slow });
+  kommo.leads.create({ name: 'Two' });
+  await eventually(() => fault.hits > 0, { says: 'a page is on its way', timeoutMs: 20_000 });
+  const { accountId, id } = connection;
+  await world.owner.transaction((tx) => disconnectKommo(tx, { accountId, id }));
+  await eventually(() => !running.at().includes(`kommo:${id}`), { says: 'it is let go' });
+  const from = world.fake.requests.count;
+  await meanwhile();
+  expect(requestsOf(account, from)).toEqual([]);
+  await becomes(account, 'disconnected');
+  // What it was in the middle of is found once it is connected again.
+  await world.reconnect(account);
+  await eventually(async () => (await world.leads(connection)).size === 2, { timeoutMs: 20_000 });
 });
