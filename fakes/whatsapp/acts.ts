@@ -31,8 +31,8 @@ export type Acts = {
   scan(person: Person, qr: string): LinkedDevice;
   /** The code of eight characters is typed on the phone. @throws WorldError when nobody asked for it. */
   typeCode(person: Person, code: string): Promise<void>;
-  /** A linked device without a pairing, with what its session keeps. */
-  makeCredentials(person: Person): ReturnType<typeof makeCredentials>;
+  /** A linked device without a pairing, with what its session keeps. `isSigned: false` is quicker, for many. */
+  makeCredentials: typeof makeCredentials;
   /** The phone removes it: it is told, and told again whenever it comes. */
   removeDevice(device: LinkedDevice): void;
 

@@ -130,11 +130,14 @@ export const PEOPLE_ROUTES: readonly AdminRoute<Parts>[] = [
     path: 'people/:phone/credentials',
     run: ({ world, acts }, { params, body }) => {
       const { count } = credentialsBody.parse(body);
+      const isSigned = count === 1;
       const first = params['phone'] ?? '';
       return Array.from({ length: count }, (_, index) => {
         const phone = String(BigInt(first) + BigInt(index));
         const known = world.people().find((each) => each.phone === phone);
-        const { device, creds } = acts.makeCredentials(known ?? acts.addPerson({ phone }));
+        const { device, creds } = acts.makeCredentials(known ?? acts.addPerson({ phone }), {
+          isSigned,
+        });
         return { device: device.jid, creds: showCredentials(creds) };
       });
     },

@@ -40,6 +40,7 @@ export type FakeWhatsApp = Acts & {
 
 /** It is nothing to be seen from elsewhere: its admin interface asks nobody who he is. */
 const HOST = '127.0.0.1';
+const ANSWERED_AFTER_MS = 50;
 
 /** Resolves when it listens. */
 export async function startFakeWhatsApp(options: FakeWhatsAppOptions = {}): Promise<FakeWhatsApp> {
@@ -52,10 +53,13 @@ export async function startFakeWhatsApp(options: FakeWhatsAppOptions = {}): Prom
   const certificatePath = join(directory, 'certificate.pem');
   await writeFile(certificatePath, tls.certificate);
   const goDownFor = (ms: number): void => {
-    world.after(ms, () => {
+    world.after(ANSWERED_AFTER_MS + ms, () => {
       comeBack().catch((error: unknown) => world.noteError(error));
     });
-    goDown().catch((error: unknown) => world.noteError(error));
+    // Not before whoever asked for it has been answered.
+    world.after(ANSWERED_AFTER_MS, () => {
+      goDown().catch((error: unknown) => world.noteError(error));
+    });
   };
   const servers = createServers({ world, acts, goDownFor, certificatePath }, tls);
   const listening = {

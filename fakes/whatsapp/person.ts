@@ -64,8 +64,8 @@ export class Person {
   habits: Habits;
   /** Numbers that this person cannot decrypt at first, of each device so many: asks for them again. */
   failures = 0;
-  readonly signal = new SignalParty();
   readonly devices = new Map<number, LinkedDevice>();
+  #signal: SignalParty | undefined;
   #received = new Map<string, Received>();
   #lane: Promise<unknown> = Promise.resolve();
 
@@ -76,6 +76,16 @@ export class Person {
     this.addressing = input.addressing ?? 'lid';
     this.isLidKnown = input.isLidKnown ?? true;
     this.habits = { ...HABITS, ...input.habits };
+  }
+
+  /** Made when it is first needed: its keys take some ten milliseconds. */
+  get signal(): SignalParty {
+    this.#signal ??= new SignalParty();
+    return this.#signal;
+  }
+
+  close(): void {
+    this.#signal?.close();
   }
 
   get phoneJid(): string {

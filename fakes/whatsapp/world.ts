@@ -151,6 +151,6 @@ export class World {
   end(): void {
     for (const timer of this.#timers) clearTimeout(timer);
     for (const connection of this.connections.list()) connection.reset();
-    for (const person of this.people()) person.signal.close();
+    for (const person of this.people()) person.close();
   }
 }
