@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Queries } from '../../../platform/postgres.ts';
 import { sql } from '../../../platform/sql.ts';
 import { linkAddresses, unlinkedAddresses } from '../../../server/commands/link-addresses.ts';
+import { receiveMessage } from '../../../server/commands/receive-message.ts';
 import { openCommandWorld, type CommandWorld } from './command-world.ts';
 
 let world: CommandWorld;
@@ -200,6 +201,24 @@ describe('at the same time', () => {
       );
       expect(await chatsOf(pair)).toMatchObject([{ id: String(older) }]);
     }
+  });
+
+  it('a message that is being written is waited for, and goes along', async () => {
+    const pair = newPair();
+    const { older, younger } = await twoChats(pair);
+    // One contact already; what is locked now are the chats alone.
+    await world.all(sql`
+      update public.chats set contact_id = (select contact_id from public.chats where id = ${older})
+      where id = ${younger}`);
+    let linking: Promise<unknown> | undefined;
+    await world.db.transaction(async (tx) => {
+      const late = { jid: pair.lid, messageId: 'LATE', content: text('Late') };
+      await receiveMessage(tx, world.options(late));
+      linking = link(pair);
+      await world.untilOneWaits();
+    });
+    expect(await linking).toBe('linked');
+    expect(await bodiesOf(older)).toEqual(['Hello?', 'Yes', 'Late']);
   });
 
   it('a message that comes meanwhile is in the chat that stays, or comes again', async () => {
