@@ -129,7 +129,7 @@ export class LeaderLoop {
   }
 
   async #attempts(term: number, signal: AbortSignal): Promise<never> {
-    const { log, metrics, hub, writerRedis, space } = this.#context;
+    const { log, metrics, hub, writerRedis, space, seams } = this.#context;
     const writer = new CacheWriter({ redis: writerRedis, space, metrics });
     let lostEpoch: string | undefined;
     for (let failures = 0; ; failures++) {
@@ -150,7 +150,7 @@ export class LeaderLoop {
       } catch (error) {
         signal.throwIfAborted();
         if (isFatal(error) || isLeadershipLost(error)) throw error;
-        if (error instanceof ClarinError && error.code === 'epoch_lost') lostEpoch = epochId;
+        if (isEpochLost(error) && seams.lostEpoch !== 'kept') lostEpoch = epochId;
         this.#trouble = describe(error);
         log.warn({ error }, 'the stream ended; another attempt follows');
       }
@@ -160,6 +160,10 @@ export class LeaderLoop {
       await sleep(backoffMs(failures, ATTEMPT_RETRY), signal);
     }
   }
+}
+
+function isEpochLost(error: unknown): boolean {
+  return error instanceof ClarinError && error.code === 'epoch_lost';
 }
 
 function describe(error: unknown): string {

@@ -14,6 +14,8 @@ export type UnsafeSeams = {
   readonly beforeStream?: () => Promise<void>;
   /** Streams from wherever the slot is by then. */
   readonly slotCheck?: 'off';
+  /** Judges by control alone an epoch of which Redis has answered that it lost something. */
+  readonly lostEpoch?: 'kept';
   /** Called between applying a batch and acknowledging it: what it throws is a crash at the worst moment. */
   readonly beforeAck?: () => void;
 };

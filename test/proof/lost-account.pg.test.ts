@@ -26,6 +26,7 @@ async function dropAccount(): Promise<void> {
   redis.disconnect();
 }
 
+/** Trail "lost epoch" of docs/proof. */
 describe('an account whose keys are gone while control is there', () => {
   test('[C15] ends the epoch at its next commit: nothing of it goes on with a gap, and nothing stands still', async () => {
     const replicator = await world.start();
@@ -41,5 +42,20 @@ describe('an account whose keys are gone while control is there', () => {
     await eventually(async () => (await world.readNames(account)).includes('three'));
     const reasons = (await replicator.metrics.epochChanges.get()).values;
     expect(reasons.map((value) => value.labels['reason'])).toEqual(['first_start', 'redis_lost']);
+  });
+
+  test('[C15] judged by control alone the epoch is kept again and again, and its account stands', async () => {
+    const replicator = await world.start({ seams: { lostEpoch: 'kept' } });
+    await untilGreen(replicator);
+    await insertTag(world.client, account, 'one');
+    await eventually(async () => (await world.readNames(account)).includes('one'));
+    const before = await epochId();
+    await dropAccount();
+    await insertTag(world.client, account, 'two');
+    const attempts = async (): Promise<number> =>
+      (await replicator.metrics.reconnects.get()).values[0]?.value ?? 0;
+    await eventually(async () => (await attempts()) >= 3, { says: 'it tries again and again' });
+    expect(await epochId()).toBe(before);
+    expect(await world.readNames(account)).toEqual([]);
   });
 });

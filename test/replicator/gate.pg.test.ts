@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type pg from 'pg';
 import { eventually, startPostgres, type TestPostgres } from '../support/services.ts';
+import { commitInvisibly, setStandby } from './invisible-commit.ts';
 import {
   createWorld,
   insertTag,
@@ -11,10 +12,6 @@ import {
 } from './running.ts';
 import { connect, currentLsn, one, readConfirmed } from './support.ts';
 
-/**
- * `synchronous_standby_names` set to a standby nobody is: a commit flushes its record to the WAL, where the slot shows it,
- * and then hangs before any other session can see it. That makes hazard H8 happen every time.
- */
 let postgres: TestPostgres;
 let admin: pg.Client;
 let world: World;
@@ -36,38 +33,12 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  await setStandby('');
+  await setStandby(admin, '');
   await world.close();
 });
 
-async function setStandby(name: string): Promise<void> {
-  await admin.query(`alter system set synchronous_standby_names = '${name}'`);
-  await admin.query('select pg_reload_conf()');
-  await eventually(
-    async () =>
-      (await one(admin, 'show synchronous_standby_names'))['synchronous_standby_names'] === name,
-  );
-}
-
-/** A commit that hangs behind its WAL record. Resolves when it does; `done` when it is let go. */
-async function commitInvisibly(
-  name: string,
-): Promise<{ done: Promise<unknown>; client: pg.Client }> {
-  await setStandby('nobody');
-  const client = await connect(world.database.ownerUrl);
-  const { pid } = await one(client, 'select pg_backend_pid() as pid');
-  const done = insertTag(client, account, name);
-  done.catch(() => undefined);
-  await eventually(async () => {
-    const row = await one(
-      admin,
-      `select count(*)::int as n from pg_stat_activity where wait_event = 'SyncRep' and pid = $1`,
-      [pid],
-    );
-    return row['n'] === 1;
-  });
-  return { done, client };
-}
+const commitNamed = (name: string): ReturnType<typeof commitInvisibly> =>
+  commitInvisibly(admin, world.database.ownerUrl, (client) => insertTag(client, account, name));
 
 const countTags = async (name: string): Promise<unknown> =>
   (await one(world.client, 'select count(*)::int as n from tags where name = $1', [name]))['n'];
@@ -79,7 +50,7 @@ describe('the visibility gate', () => {
     const waits = async (): Promise<number> =>
       (await replicator.metrics.gateWaits.get()).values[0]?.value ?? 0;
     expect(await waits()).toBe(0);
-    const { done, client } = await commitInvisibly('hidden');
+    const { done, client } = await commitNamed('hidden');
     await eventually(async () => (await waits()) > 0, { says: 'the gate holds something back' });
     expect(await countTags('hidden')).toBe(0);
     expect(await world.readNames(account)).toEqual([]);
@@ -90,7 +61,7 @@ describe('the visibility gate', () => {
     // Health says that it is late, while nothing returns.
     await eventually(async () => !(await isGreen(replicator)), { says: 'health is red' });
     expect(await world.readNames(account)).toEqual([]);
-    await setStandby('');
+    await setStandby(admin, '');
     await done;
     await client.end();
     await eventually(async () => (await world.readNames(account)).includes('hidden'));
@@ -102,23 +73,23 @@ describe('the visibility gate', () => {
   test('[R13] with the gate off, the change is applied while a reader still sees the old row', async () => {
     const replicator = await world.start({ seams: { gate: 'off' } });
     await untilGreen(replicator);
-    const { done, client } = await commitInvisibly('too early');
+    const { done, client } = await commitNamed('too early');
     await eventually(async () => (await world.readNames(account)).includes('too early'));
     expect(await countTags('too early')).toBe(0);
-    await setStandby('');
+    await setStandby(admin, '');
     await done;
     await client.end();
   });
 
   test('a new epoch begins only when commits that its slot will never show are visible', async () => {
-    const { done, client } = await commitInvisibly('before the slot');
+    const { done, client } = await commitNamed('before the slot');
     const replicator = await world.start();
     await eventually(() => replicator.isLeading().then(() => true));
     // The slot itself cannot be made while somebody is in between.
     const startedAt = performance.now();
     await eventually(() => performance.now() - startedAt > 1_500);
     expect(await world.control.readControl()).toBeUndefined();
-    await setStandby('');
+    await setStandby(admin, '');
     await done;
     await client.end();
     await untilGreen(replicator);
