@@ -119,8 +119,12 @@ export class WhatsappWorker implements Running {
     const told = new Set(this.#told);
     this.#told.clear();
     const askedAt = clock.elapsed();
-    const views = await readDevices(database, [...this.#held.keys()]);
+    const asked = [...this.#held.keys()];
+    const views = await readDevices(database, asked);
     for (const view of views) this.#show(view, askedAt, told.has(view.deviceId));
+    // Deleted: its lease is as good as gone.
+    const seen = new Set(views.map(({ deviceId }) => deviceId));
+    for (const id of asked) if (!seen.has(id)) this.#held.get(id)?.onLost();
     this.#measure();
   }
 
