@@ -114,6 +114,8 @@ export const settings = z.object({
     .min(1)
     .max(2 ** 31 - 1)
     .default(100 * 1024 * 1024),
+  /** All stored files of one account, in bytes: what comes by WhatsApp beyond that is not fetched. No limit without it. */
+  MEDIA_ACCOUNT_BYTES_MAX: z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER).optional(),
   /** Where a Kommo account is reached; `{subdomain}` is the connection's. */
   KOMMO_URL: kommoUrl.default('https://{subdomain}.kommo.com'),
   /** Of our integration at Kommo, for tokens that are renewed; all three or none. Long-lived tokens need none. */
@@ -184,6 +186,8 @@ export type WhatsAppConfig = {
   readonly url: string;
   readonly newChatsPerDay: number;
   readonly sendIntervalMs: number;
+  /** Of all stored files of an account; undefined: no limit. */
+  readonly accountBytesMax?: number | undefined;
 };
 
 export type Config = {
@@ -287,6 +291,7 @@ export function readConfig(
       url: value.WHATSAPP_URL,
       newChatsPerDay: value.WHATSAPP_NEW_CHATS_PER_DAY,
       sendIntervalMs: value.WHATSAPP_SEND_INTERVAL_MS,
+      accountBytesMax: value.MEDIA_ACCOUNT_BYTES_MAX,
     },
   };
 }

@@ -18,11 +18,13 @@ describe('the settings of WhatsApp', () => {
       WHATSAPP_URL: 'ws://127.0.0.1:4000/ws',
       WHATSAPP_NEW_CHATS_PER_DAY: '0',
       WHATSAPP_SEND_INTERVAL_MS: '0',
+      MEDIA_ACCOUNT_BYTES_MAX: '5000000000',
     };
     expect(read(given)).toEqual({
       url: 'ws://127.0.0.1:4000/ws',
       newChatsPerDay: 0,
       sendIntervalMs: 0,
+      accountBytesMax: 5_000_000_000,
     });
   });
 

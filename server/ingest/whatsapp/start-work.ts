@@ -15,12 +15,12 @@ export type WorkOptions = WhatsAppConfig & {
 
 /** Begins it, for as long as this socket is logged in. */
 export function startWork(context: DeviceContext, linked: Linked, options: WorkOptions): Work {
-  const { url, newChatsPerDay, sendIntervalMs, bytesMax } = options;
+  const { url, newChatsPerDay, sendIntervalMs, bytesMax, accountBytesMax } = options;
   const pace = { gapMs: sendIntervalMs, jitterMs: sendIntervalMs };
   const outbox = startOutbox(context, linked, { newChatsPerDay, pace });
   // Plain WebSocket is allowed on this machine only.
   const isFake = new URL(url).protocol === 'ws:';
-  const downloads = startDownloads(context, linked, { bytesMax, isFake });
+  const downloads = startDownloads(context, linked, { bytesMax, accountBytesMax, isFake });
   const reads = startTellingReads(context, linked);
   return {
     ring: () => outbox.ring(),
