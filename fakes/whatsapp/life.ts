@@ -9,9 +9,22 @@ import type { World } from './world.ts';
 
 /**
  * People who write by themselves, for as long as a device of the account is there: something every ten to twenty seconds, an
- * answer to most of what they get, after a moment. At most MESSAGES_A_DAY in a day.
+ * answer to most of what they get, after a moment; so much in a day and no more.
  */
-export type Life = { stop(): void };
+export type Life = {
+  /** How often it was time to write, and how often somebody did. */
+  readonly counts: { readonly turns: number; readonly written: number };
+  stop(): void;
+};
+
+export type Pace = {
+  /** From one message to the next, at least, and at most so much more. */
+  readonly everyMs: { readonly min: number; readonly more: number };
+  readonly answersAfterMs: number;
+  readonly messagesADay: number;
+  /** Unix milliseconds. */
+  readonly now: () => number;
+};
 
 type Means = {
   readonly world: World;
@@ -21,12 +34,13 @@ type Means = {
   readonly random: Random;
 };
 
-const MESSAGES_A_DAY = 400;
 const DAY_MS = 86_400_000;
-const EVERY_MS = { min: 10_000, more: 10_000 };
-const READ_AFTER_MS = 2_500;
-const TYPES_AFTER_MS = 3_000;
-const ANSWERS_AFTER_MS = 6_000;
+const PACE: Pace = {
+  everyMs: { min: 10_000, more: 10_000 },
+  answersAfterMs: 6_000,
+  messagesADay: 400,
+  now: Date.now,
+};
 const ANSWER_SHARE = 0.7;
 
 const OPENINGS = [
@@ -68,38 +82,47 @@ export const CUSTOMERS = [
 export function startLife(
   world: World,
   acts: Acts,
-  { own, people, seed }: { own: Person; people: readonly Person[]; seed: number },
+  options: { own: Person; people: readonly Person[]; seed: number; pace?: Partial<Pace> },
 ): Life {
+  const { own, people, seed } = options;
+  const pace: Pace = { ...PACE, ...options.pace };
   const random = createRandom(seed, 'life');
   const means: Means = { world, acts, own, people, random };
-  let left = MESSAGES_A_DAY;
+  const counts = { turns: 0, written: 0 };
+  let day = { endsMs: pace.now() + DAY_MS, written: 0 };
   let isOver = false;
-  let dayEndsMs = Date.now() + DAY_MS;
+  /** Counts what is then written. */
   const mayWrite = (): boolean => {
-    if (Date.now() > dayEndsMs) {
-      left = MESSAGES_A_DAY;
-      dayEndsMs = Date.now() + DAY_MS;
-    }
-    left -= 1;
-    return !isOver && left >= 0 && isThere(means);
+    counts.turns += 1;
+    if (pace.now() > day.endsMs) day = { endsMs: pace.now() + DAY_MS, written: 0 };
+    if (isOver || !isThere(means) || day.written >= pace.messagesADay) return false;
+    day.written += 1;
+    counts.written += 1;
+    return true;
   };
   const live = (): void => {
-    world.after(EVERY_MS.min + random.next() * EVERY_MS.more, () => {
+    world.after(pace.everyMs.min + random.next() * pace.everyMs.more, () => {
       if (isOver) return;
-      if (isThere(means) && mayWrite()) attempt(world, writeSomething(means));
+      if (mayWrite()) attempt(world, writeSomething(means));
       live();
     });
   };
   live();
+  const { answersAfterMs } = pace;
   for (const person of people) {
-    person.habits = { ...person.habits, deliveredAfterMs: 500, readAfterMs: READ_AFTER_MS };
+    const habits = { deliveredAfterMs: answersAfterMs / 12, readAfterMs: answersAfterMs / 3 };
+    person.habits = { ...person.habits, ...habits };
   }
   world.onArrived = (device, arrived) => {
-    if (device.owner === own && random.next() < ANSWER_SHARE) {
-      answerLater(means, arrived, mayWrite);
-    }
+    if (device.owner !== own || random.next() >= ANSWER_SHARE) return;
+    const who = { from: arrived.person, to: own };
+    world.after(answersAfterMs / 2, () => acts.type(who, 'composing'));
+    world.after(answersAfterMs, () => {
+      if (mayWrite()) attempt(world, answer(means, arrived));
+    });
   };
   return {
+    counts,
     stop: () => {
       isOver = true;
       world.onArrived = undefined;
@@ -127,24 +150,14 @@ async function writeSomething({ acts, own, people, random }: Means): Promise<voi
   }
 }
 
-function answerLater(
-  means: Means,
+async function answer(
+  { acts, own, random }: Means,
   { person, id, message }: Arrived,
-  mayWrite: () => boolean,
-): void {
-  const { world, acts, own, random } = means;
-  const who = { from: person, to: own };
-  world.after(TYPES_AFTER_MS, () => acts.type(who, 'composing'));
-  world.after(ANSWERS_AFTER_MS, () => {
-    if (!mayWrite()) return;
-    const text = random.pick(ANSWERS);
-    const quoted = { id, author: own.jid, content: message };
-    const said = random.next() < 0.3 ? contents.reply(text, quoted) : text;
-    attempt(
-      world,
-      acts.write(who, said).then(() => undefined),
-    );
-  });
+): Promise<void> {
+  const text = random.pick(ANSWERS);
+  const quoted = { id, author: own.jid, content: message };
+  const said = random.next() < 0.3 ? contents.reply(text, quoted) : text;
+  await acts.write({ from: person, to: own }, said);
 }
 
 function attempt(world: World, written: Promise<void>): void {

@@ -41,7 +41,11 @@ describe('what dev prints', () => {
         redis: 'redis://d',
         login: { username: 'demo', password: `it's` },
       },
-      { dataDirectory: '/data', kommoAdmin: 'http://127.0.0.1:3/__admin' },
+      {
+        dataDirectory: '/data',
+        kommoAdmin: 'http://127.0.0.1:3/__admin',
+        whatsapp: { admin: 'http://127.0.0.1:4/__admin', phone: '51999000001' },
+      },
     );
     for (const part of [
       'http://127.0.0.1:1/docs',
@@ -50,6 +54,7 @@ describe('what dev prints', () => {
       'redis://d',
       '/data/logs',
       'http://127.0.0.1:3/__admin/leads',
+      'http://127.0.0.1:4/__admin/messages',
     ]) {
       expect(text).toContain(part);
     }
