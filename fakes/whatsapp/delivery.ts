@@ -40,7 +40,7 @@ export function replay(world: World, connection: Connection, device: LinkedDevic
 }
 
 /** That everything late has been sent. */
-export function tellReplayed(connection: Connection, count: number): void {
+function tellReplayed(connection: Connection, count: number): void {
   const content = [{ tag: 'offline', attrs: { count: String(count) } }];
   connection.send({ tag: 'ib', attrs: { from: 's.whatsapp.net' }, content });
 }

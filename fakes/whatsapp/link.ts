@@ -51,12 +51,12 @@ export function bundleOfRegistration(payload: proto.ClientPayload | undefined): 
   };
 }
 
-export function readNumber(bytes: Uint8Array): number {
+function readNumber(bytes: Uint8Array): number {
   return bytes.reduce((number, byte) => number * 256 + byte, 0);
 }
 
 /** The account's word that the device is its own: what the phone signs when it links one. */
-export function signDevice(person: Person, identity: Uint8Array): proto.IADVSignedDeviceIdentity {
+function signDevice(person: Person, identity: Uint8Array): proto.IADVSignedDeviceIdentity {
   const account = person.signal.identityKey;
   const details = proto.ADVDeviceIdentity.encode({
     rawId: Number(person.phone.slice(-8)),

@@ -26,6 +26,12 @@ describe('a session with the fake WhatsApp', () => {
     expect(fake.world.connections.counts()).toMatchObject({ open: 1, logins: 1, doubles: 0 });
   });
 
+  it('that was told a route says it before its first word, and is understood', async () => {
+    const { session, join } = await startStage();
+    session.creds.routingInfo = Buffer.from('0802', 'hex');
+    await join().isOpen();
+  });
+
   it('with the credentials of a device, but another key, is logged out', async () => {
     const { fake, device } = await startStage();
     const stranger = newSession();

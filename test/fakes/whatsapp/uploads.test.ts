@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { Agent } from 'node:https';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { downloadMediaMessage, type WAMessage } from '@whiskeysockets/baileys';
 import { describe, expect, it } from 'vitest';
@@ -9,6 +10,7 @@ import { eventually } from '../../support/eventually.ts';
 import { startFake, startStage } from './support.ts';
 
 const run = promisify(execFile);
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const DOCUMENT = Buffer.from('a document, not short '.repeat(3_000));
 
 describe('files that a device sends', () => {
@@ -57,6 +59,45 @@ describe('files that a device sends', () => {
       output: { statusCode: 503 },
     });
     expect((await downloadMediaMessage(message, 'buffer', {})).length).toBe(DOCUMENT.length);
+  });
+});
+
+describe('files that are read', () => {
+  it('are refused when they are damaged, or of another key', async () => {
+    const { fake } = await startStage();
+    const content = await fake.media({ kind: 'document', bytes: DOCUMENT });
+    expect((await fake.download(content)).equals(DOCUMENT)).toBe(true);
+    const [file] = fake.world.files.list();
+    file!.bytes[100]! ^= 1;
+    await expect(fake.download(content)).rejects.toThrow('damaged');
+    const other = await fake.media({ kind: 'document', bytes: DOCUMENT });
+    other.documentMessage!.mediaKey = content.documentMessage!.mediaKey!;
+    await expect(fake.download(other)).rejects.toThrow('damaged');
+    await expect(fake.download({ conversation: 'hola' })).rejects.toThrow('without a file');
+  });
+
+  it('over TLS, by their path, are read by a process that trusts the certificate', async () => {
+    const fake = await startFake();
+    const { documentMessage } = await fake.media({
+      kind: 'document',
+      bytes: DOCUMENT,
+      by: 'https',
+    });
+    const { url, directPath, mediaKey } = documentMessage ?? {};
+    const key = Buffer.from(mediaKey ?? []).toString('base64');
+    const about = JSON.stringify({ url, directPath });
+    const script = `
+      const { downloadContentFromMessage } = await import('@whiskeysockets/baileys');
+      const about = { ...${about}, mediaKey: Buffer.from('${key}', 'base64') };
+      let length = 0;
+      for await (const part of await downloadContentFromMessage(about, 'document')) length += part.length;
+      process.stdout.write(String(length));`;
+    const { stdout } = await run(process.execPath, ['--input-type=module', '-e', script], {
+      cwd: ROOT,
+      env: { PATH: process.env['PATH'], NODE_EXTRA_CA_CERTS: fake.certificatePath },
+    });
+    expect(stdout).toBe(String(DOCUMENT.length));
+    expect(fake.world.files.list().map(({ downloads }) => downloads)).toEqual([1]);
   });
 });
 
