@@ -2,7 +2,7 @@ import type { Queries } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
 import { chatJids, identitiesOf, readAddresses, type Addresses } from './addresses.ts';
 import { mergeChats } from './merge-chats.ts';
-import { resolveContact } from './resolve-contact.ts';
+import { lockIdentities, resolveContact } from './resolve-contact.ts';
 
 /** A number, and the LID that WhatsApp says is the same person's. */
 export type LinkedAddresses = { readonly jid: string; readonly lid: string };
@@ -28,9 +28,9 @@ export async function linkAddresses(
   const [wanted] = await unlinkedAddresses(tx, accountId, [{ jid, lid }]);
   if (wanted === undefined)
     return (await isAnybody(tx, accountId, { jid, lid })) ? 'known' : 'unknown';
+  const jids = chatJids(readAddresses({ jid, lid }));
+  await lockPeople(tx, { accountId, jid, lid }, jids);
   const contact = await resolveContact(tx, { accountId, jid, lid, source: 'whatsapp' });
-  const addresses = readAddresses({ jid, lid });
-  const jids = chatJids(addresses);
   const groups = await tx.query(sql`
     select array_to_string(array_agg(id order by id), ',') as ids
     from public.chats
@@ -44,6 +44,39 @@ export async function linkAddresses(
     await mergeChats(tx, { accountId, chatIds, jids });
   }
   return 'linked';
+}
+
+/**
+ * Identities, contacts and chats, in the order in which everybody takes them, and as strongly as they will be needed: a
+ * chat that goes is not held more weakly first, or whoever writes a message to it would wait for us, and we for them.
+ */
+async function lockPeople(
+  tx: Queries,
+  { accountId, jid, lid }: { accountId: number } & LinkedAddresses,
+  jids: readonly string[],
+): Promise<void> {
+  const identities = identitiesOf(readAddresses({ jid, lid }));
+  await lockIdentities(tx, accountId, identities);
+  const contacts = await tx.query(sql`
+    select contact.id
+    from public.contacts as contact
+    where contact.account_id = ${accountId} and contact.id in (
+      select identity.contact_id
+      from unnest(
+        ${identities.map(({ kind }) => kind)}::text[], ${identities.map(({ value }) => value)}::text[]
+      ) as given (kind, value)
+      join public.contact_identities as identity
+        on identity.account_id = ${accountId} and identity.kind = given.kind and identity.value = given.value
+    )
+    order by contact.id
+    for update`);
+  await tx.query(sql`
+    select id
+    from public.chats
+    where account_id = ${accountId} and contact_id = any(${contacts.map((row) => Number(row['id']))}::bigint[])
+      and device_id is not null and jid = any(${[...jids]}::text[])
+    order by id
+    for update`);
 }
 
 /**

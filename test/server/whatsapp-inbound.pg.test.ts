@@ -1,27 +1,11 @@
 import { deflateSync } from 'node:zlib';
-import { jidNormalizedUser, makeWASocket, proto, type WASocket } from '@whiskeysockets/baileys';
-import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { startFakeWhatsApp, type FakeWhatsApp } from '../../fakes/whatsapp/fake-whatsapp.ts';
-import type { LinkedDevice } from '../../fakes/whatsapp/linked-device.ts';
-import type { Person } from '../../fakes/whatsapp/person.ts';
-import { silent } from '../../fakes/whatsapp/quiet.ts';
+import { proto } from '@whiskeysockets/baileys';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { writeToOwnDevice } from '../../fakes/whatsapp/write.ts';
 import { sql } from '../../platform/sql.ts';
-import { systemClock } from '../../server/ingest/clock.ts';
-import { createKeyCache } from '../../server/ingest/whatsapp/key-cache.ts';
-import { openSession, type DeviceSession } from '../../server/ingest/whatsapp/session-store.ts';
 import { eventually } from '../support/eventually.ts';
-import { openInboundWorld, type InboundWorld, type Receiving } from './whatsapp-inbound-world.ts';
-
-/** A device of ours with the fake WhatsApp: real Baileys, real ratchets, real receipts. */
-type Live = {
-  readonly device: Receiving;
-  readonly fake: FakeWhatsApp;
-  readonly own: Person;
-  readonly ana: Person;
-  readonly linked: LinkedDevice;
-  readonly connect: () => Promise<{ socket: WASocket; session: DeviceSession }>;
-};
+import { openInboundWorld, type InboundWorld } from './whatsapp-inbound-world.ts';
+import { openLive } from './whatsapp-live.ts';
 
 let world: InboundWorld;
 
@@ -29,60 +13,9 @@ beforeAll(async () => {
   world = await openInboundWorld();
 });
 
-async function live(addressing: 'lid' | 'lid-only' = 'lid'): Promise<Live> {
-  const fake = await startFakeWhatsApp();
-  onTestFinished(() => fake.stop());
-  const own = fake.addPerson({ phone: '51999000001', lid: '111222333444555', name: 'Clarin' });
-  const ana = fake.addPerson({
-    phone: '51987654321',
-    lid: '99887766554433',
-    name: 'Ana',
-    addressing,
-  });
-  const { device: linked, creds } = fake.makeCredentials(own);
-  const me = { jid: jidNormalizedUser(creds.me?.id), lid: jidNormalizedUser(creds.me?.lid) };
-  const device = await world.device(me);
-  const { context } = device;
-  const cache = createKeyCache(systemClock);
-  let isFirst = true;
-  const connect: Live['connect'] = async () => {
-    const session = await openSession(context, {
-      cache,
-      onInbox: () => device.inbound.ring(),
-      onLost: () => undefined,
-    });
-    if (isFirst) session.merge(creds);
-    isFirst = false;
-    await session.flush();
-    const socket = makeWASocket({
-      auth: session.auth,
-      makeSignalRepository: session.makeSignalRepository,
-      transactionOpts: { maxCommitRetries: 1, delayBetweenTriesMs: 0 },
-      waWebSocketUrl: fake.url,
-      logger: silent,
-      markOnlineOnConnect: false,
-      shouldSyncHistoryMessage: () => false,
-    });
-    session.watch(socket);
-    device.inbound.watch(socket);
-    socket.ev.on('creds.update', (update) => session.merge(update));
-    onTestFinished(async () => {
-      await socket.end(undefined);
-      await session.close();
-    });
-    await new Promise<void>((resolve) => {
-      socket.ev.on('connection.update', ({ connection }) => {
-        if (connection === 'open') resolve();
-      });
-    });
-    return { socket, session };
-  };
-  return { device, fake, own, ana, linked, connect };
-}
-
 describe('from WhatsApp to the rows', () => {
   it('texts, pictures, answers and reactions, and what our phone writes', async () => {
-    const { device, fake, own, ana, connect } = await live();
+    const { device, fake, own, ana, connect } = await openLive(world);
     await connect();
     let atSeconds = 1_795_900_000;
     const say = (message: proto.IMessage | string, id: string) =>
@@ -113,7 +46,7 @@ describe('from WhatsApp to the rows', () => {
   });
 
   it('what was held back while we were away, in its order', async () => {
-    const { device, fake, own, ana, linked, connect } = await live();
+    const { device, fake, own, ana, linked, connect } = await openLive(world);
     for (const id of ['1', '2', '3'])
       await fake.write({ from: ana, to: own }, `Offline ${id}`, { id });
     await connect();
@@ -123,7 +56,7 @@ describe('from WhatsApp to the rows', () => {
   });
 
   it('and not one is lost when the socket breaks before Baileys says anything of them', async () => {
-    const { device, fake, own, ana, linked, connect } = await live();
+    const { device, fake, own, ana, linked, connect } = await openLive(world);
     fake.world.faults.add({ device: linked.jid, times: 1, does: { kind: 'withhold-offline' } });
     for (const id of ['1', '2', '3'])
       await fake.write({ from: ana, to: own }, `Offline ${id}`, { id });
@@ -139,7 +72,7 @@ describe('from WhatsApp to the rows', () => {
   });
 
   it('receipts of what was written on the phone, also when they come first', async () => {
-    const { device, fake, own, ana, connect } = await live();
+    const { device, fake, own, ana, connect } = await openLive(world);
     await fake.writeOnPhone({ phone: own, to: ana }, 'Mío', { id: 'O' });
     const { socket } = await connect();
     await device.message('O');
@@ -153,7 +86,7 @@ describe('from WhatsApp to the rows', () => {
   });
 
   it('somebody known by a LID alone, until the number is known: one chat of two', async () => {
-    const { device, fake, own, ana, connect } = await live('lid-only');
+    const { device, fake, own, ana, connect } = await openLive(world, 'lid-only');
     await connect();
     await fake.write({ from: ana, to: own }, 'Por LID', { id: 'L' });
     await device.message('L');
@@ -174,7 +107,7 @@ describe('from WhatsApp to the rows', () => {
   });
 
   it('history of 3,000 messages, while messages come', async () => {
-    const { device, fake, own, ana, linked, connect } = await live();
+    const { device, fake, own, ana, linked, connect } = await openLive(world);
     await connect();
     const past = Array.from({ length: 3_000 }, (_, n) => ({
       message: {

@@ -1,11 +1,11 @@
-import { promisify } from 'node:util';
-import { inflate } from 'node:zlib';
-import { ALL_WA_PATCH_NAMES, downloadHistory, proto, type WASocket } from '@whiskeysockets/baileys';
+import { ALL_WA_PATCH_NAMES, proto, type WASocket } from '@whiskeysockets/baileys';
 import { backoffMs } from '../../../platform/backoff.ts';
 import type { Running } from '../../../platform/lifecycle.ts';
 import { readReceiving } from '../../commands/read-receiving.ts';
 import { deleteInboxRow, failInboxRow, type InboxRow } from '../../commands/whatsapp-inbox.ts';
 import { signalHistory } from '../../commands/whatsapp-signal.ts';
+import { fetchHistory } from '../../whatsapp/fetch-history.ts';
+import { FileGone } from '../../whatsapp/fetch-file.ts';
 import { mapHistory, type History } from '../../whatsapp/map-history.ts';
 import { createBell } from '../bell.ts';
 import { LeaseLost } from '../write-in-lease.ts';
@@ -39,11 +39,7 @@ export type HistoryReader = Running & {
 const RETRY = { minMs: 5_000, maxMs: 3_600_000 };
 const DAYS_MAX = 14;
 const DAY_MS = 86_400_000;
-/** A part as large as no phone sends: what is unpacked is held in memory. */
-const BYTES_MAX = 256 * 1024 * 1024;
 const LOOK_EVERY_MS = 30_000;
-
-const unpack = promisify(inflate);
 
 /**
  * What was said before the device was linked, one part after the other, behind everything that is said now: between two
@@ -108,8 +104,9 @@ async function readPart(means: Means, part: Part): Promise<void> {
   const { row, notification, socket, signal } = part;
   let history: proto.IHistorySync;
   try {
-    history = await fetchPart(notification);
+    history = await fetchHistory(notification, signal);
   } catch (error) {
+    signal.throwIfAborted();
     await postpone(context, row, error);
     return;
   }
@@ -140,16 +137,11 @@ async function readPart(means: Means, part: Part): Promise<void> {
     await readAppState(context, socket);
 }
 
-async function fetchPart(notification: Notification): Promise<proto.IHistorySync> {
-  const { initialHistBootstrapInlinePayload: inline } = notification;
-  if (!inline?.length) return downloadHistory(notification, {});
-  return proto.HistorySync.decode(await unpack(inline, { maxOutputLength: BYTES_MAX }));
-}
-
-/** It cannot be had now. After days it never will. */
+/** It cannot be had now. After days it never will, nor when WhatsApp has it no more. */
 async function postpone(context: DeviceContext, row: InboxRow, error: unknown): Promise<void> {
   const says = error instanceof Error ? error.message : String(error);
-  const isOver = context.clock.now() - row.createdAtMs > DAYS_MAX * DAY_MS;
+  const isOld = context.clock.now() - row.createdAtMs > DAYS_MAX * DAY_MS;
+  const isOver = isOld || error instanceof FileGone;
   const retryInMs = isOver ? undefined : backoffMs(row.attempts, RETRY);
   context.log.warn({ error, isOver }, 'a part of history could not be had');
   await write(context, (tx) => failInboxRow(tx, context, row.id, { error: says, retryInMs }));

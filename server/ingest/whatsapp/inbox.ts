@@ -48,7 +48,7 @@ const RETRY = { minMs: 1_000, maxMs: 60_000 };
 const VOTE_WAITS_MS = 3_600_000;
 const VOTE_DAYS_MAX = 7;
 /** History stays out of the way of what comes now for so long at a time. */
-export const HISTORY_ASIDE_MS = 30_000;
+const HISTORY_ASIDE_MS = 30_000;
 const DAY_MS = 86_400_000;
 /** Whose turn it is to do something to a device's messages. */
 export const MESSAGES = 'messages';
@@ -121,7 +121,7 @@ async function takeRow(means: Means, row: InboxRow, { me, receiving }: World): P
   const nowMs = context.clock.now();
   const decoded = decodeStanza(row, { me, nowMs });
   const { mapped } = decoded;
-  if (mapped.does === 'history' && receiving.messages) {
+  if (mapped.does === 'history') {
     const aside = { error: 'history: read when there is time', retryInMs: HISTORY_ASIDE_MS };
     await write(context, (tx) => failInboxRow(tx, context, row.id, aside));
     means.onHistory(row, mapped.notification);
