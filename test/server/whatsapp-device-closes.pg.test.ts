@@ -96,6 +96,12 @@ describe('a device whose socket ends', () => {
     await device.wants('connected');
     expect((await device.row())['status']).toBe('banned');
     expect(world.fake.world.connections.counts().opened).toBe(opened);
+    // Until its time has come.
+    world.fake.world.faults.clear();
+    await world.owner.query(
+      sql`update public.devices set retry_at = now() - interval '1 second' where id = ${device.deviceId}`,
+    );
+    await device.becomes({ status: 'connected', status_code: null, retry_at: null });
   });
 
   it('again and again by a takeover is in conflict, and is tried anew when somebody asks', async () => {
@@ -149,6 +155,20 @@ describe('a device whose socket ends', () => {
     world.fake.world.connections.find(device.linked!)!.isSilent = true;
     await device.becomes({ status: 'connecting' });
     await device.becomes({ status: 'connected' });
+  });
+
+  it('because of a fault of ours stops, says so to operators, and is tried again later', async () => {
+    const device = await world.device({ isLinked: true, worker: 'none' });
+    await world.owner.query(sql`
+      update private.whatsapp_sessions set creds = set_byte(creds, 40, get_byte(creds, 40) # 1)
+      where device_id = ${device.deviceId}`);
+    const worker = world.worker();
+    await worker.hold(device.deviceId);
+    const row = await device.becomes({ status: 'disconnected', status_code: 'fault' });
+    expect(row['is_to_come']).toBe('t');
+    expect(await device.hasSession()).toBe(true);
+    const faults = await worker.metrics.whatsappFaults.get();
+    expect(faults.values[0]?.value).toBe(1);
   });
 
   it('while nobody listens over there comes back when somebody does', async () => {

@@ -81,6 +81,15 @@ describe('a pairing', () => {
     await device.becomes({ status: 'connected', phone: device.person.phone });
   });
 
+  it('by code ends connected once it is typed on the phone', async () => {
+    const device = await world.device();
+    await device.pair({ kind: 'code', phone: device.person.phone });
+    await world.fake.typeCode(device.person, await device.shown());
+    await device.becomes({ status: 'connected', phone: device.person.phone, platform: 'android' });
+    expect(await device.pairing()).toBeUndefined();
+    expect(device.logins()).toBe(1);
+  });
+
   it('of a number that is another device of the account is refused, and the number is not linked', async () => {
     const first = await world.device({ isLinked: true });
     await first.becomes({ status: 'connected' });

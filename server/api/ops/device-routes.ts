@@ -90,6 +90,8 @@ export function registerOpsDeviceRoutes(app: App, context: Context): void {
         const { version: given } = request.body;
         const isNew = await addVersion(tx, given);
         if (isNew) await notifyWhatsapp(tx, { kind: 'version' });
+        const { userId } = principalOf(request);
+        context.log.info({ version: given, actor: userId, isNew }, 'a version of WhatsApp to try');
         const data = { version: given, is_new: isNew };
         return { status: 200, body: JSON.stringify({ data }) };
       }),

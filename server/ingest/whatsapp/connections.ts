@@ -24,7 +24,6 @@ export type DeviceView = {
   /** Credentials are kept, whether or not it is linked by them. */
   readonly hasSession: boolean;
   readonly receivesGroups: boolean;
-  readonly receivesMessages: boolean;
 };
 
 /** What is over is over until somebody asks anew, who clears the code, or until its time has come. */
@@ -54,7 +53,7 @@ export async function readDevices(db: Queries, ids: readonly number[]): Promise<
   if (ids.length === 0) return [];
   const rows = await db.query(sql`
     select device.id, device.account_id, account.is_active, device.wanted, device.status, device.status_code,
-      device.receive_groups, device.receive_messages, ${isOver} as is_over,
+      device.receive_groups, ${isOver} as is_over,
       exists (
         select from private.whatsapp_sessions as session where session.device_id = device.id
       ) as has_session,
@@ -81,6 +80,5 @@ export async function readDevices(db: Queries, ids: readonly number[]): Promise<
       : undefined,
     hasSession: row['has_session'] === 't',
     receivesGroups: row['receive_groups'] === 't',
-    receivesMessages: row['receive_messages'] === 't',
   }));
 }

@@ -27,7 +27,6 @@ const VIEW: DeviceView = {
   pairing: undefined,
   hasSession: true,
   receivesGroups: false,
-  receivesMessages: true,
 };
 
 /** `connect`, `logout`, `rest`, or what is said while resting. */
