@@ -1,9 +1,9 @@
 import { parseArgs } from 'node:util';
 
 export type BenchArguments = {
-  /** `api`: routes under load. `kommo`: reading a Kommo account. */
-  readonly what: 'api' | 'kommo';
-  /** 1: 200,000 contacts, 200,000 leads, 2,000,000 messages; of Kommo 50,000 and 50,000. */
+  /** `api`: routes under load. `kommo`: reading a Kommo account. `whatsapp`: a worker with many devices. */
+  readonly what: 'api' | 'kommo' | 'whatsapp';
+  /** 1: 200,000 contacts, 200,000 leads, 2,000,000 messages; of Kommo 50,000 and 50,000; 200 devices. */
   readonly scale: number;
   /** Of each phase that is measured. */
   readonly seconds: number;
@@ -17,6 +17,7 @@ export type BenchArguments = {
 };
 
 export const USAGE = `usage: npm run bench -- kommo [--scale 1] [--seconds 20] [--seed 1]
+       npm run bench -- whatsapp [--scale 1] [--seconds 20]
        npm run bench -- api [--scale 1] [--seconds 20] [--seed 1] [--readers 50] [--pause 1000] [--only <text>]
 `;
 
@@ -51,12 +52,16 @@ function readArguments(words: readonly string[]): BenchArguments | undefined {
     values.pause,
   ].map(Number);
   const [what] = positionals;
-  if (positionals.length !== 1 || (what !== 'api' && what !== 'kommo')) return undefined;
+  if (positionals.length !== 1 || !isBench(what)) return undefined;
   if (!isBetween(scale, 0.01, 10) || !isBetween(seconds, 1, 3_600)) return undefined;
   if (!isBetween(seed, 0, 1_000_000) || !Number.isInteger(seed)) return undefined;
   if (!isBetween(readers, 1, 1_000) || !Number.isInteger(readers)) return undefined;
   if (!isBetween(pauseMs, 1, 60_000)) return undefined;
   return { what, scale, seconds, seed, only: values.only, readers, pauseMs };
+}
+
+function isBench(what: string | undefined): what is BenchArguments['what'] {
+  return what === 'api' || what === 'kommo' || what === 'whatsapp';
 }
 
 function isBetween(value: number | undefined, min: number, max: number): value is number {

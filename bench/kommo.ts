@@ -1,15 +1,11 @@
-import { readFileSync } from 'node:fs';
-import WebSocket from 'ws';
 import { createRandom } from '../fakes/kommo/random.ts';
 import { startFakeKommo, type FakeKommo } from '../fakes/kommo/fake-kommo.ts';
-import { seedDemo } from '../migrations/seed.ts';
-import { createLog } from '../platform/log.ts';
 import { sql } from '../platform/sql.ts';
 import { eventually } from '../test/support/eventually.ts';
-import { spawnRole, type RunningRole } from '../test/support/spawn-role.ts';
-import { settingsOf } from './stack.ts';
 import { startCluster, withClient, type Cluster } from './cluster.ts';
+import { call, cpuSecondsOf, startIngestStack, type IngestStack } from './ingest-stack.ts';
 import { Samples } from './samples.ts';
+import { watchFeed } from './watch-feed.ts';
 
 type Options = {
   /** 1: 50,000 leads and 50,000 contacts. */
@@ -38,7 +34,8 @@ export async function benchKommo({ scale, seconds, seed, say }: Options): Promis
   try {
     const { longLivedToken } = fake.createAccount({ subdomain: SUBDOMAIN });
     fake.world(SUBDOMAIN).generate({ leads: rows, contacts: rows });
-    const stack = await startStack(cluster, fake);
+    const stack = await startIngestStack(cluster, { KOMMO_URL: `${fake.url}/{subdomain}` });
+    await stack.startIngest();
     try {
       const connect = () => connectAll(stack, longLivedToken);
       await measureFirst({ cluster, fake, stack, rows, connect, say });
@@ -53,62 +50,10 @@ export async function benchKommo({ scale, seconds, seed, say }: Options): Promis
   }
 }
 
-type Stack = {
-  readonly api: RunningRole;
-  readonly ingest: RunningRole;
-  readonly feed: string;
-  readonly token: string;
-  stop(): Promise<void>;
-};
-
-async function startStack(cluster: Cluster, fake: FakeKommo): Promise<Stack> {
-  const { database } = cluster;
-  const log = createLog({ component: 'dev', level: 'error' });
-  const { username, password } = await seedDemo({ url: database.url, log });
-  const common = { ...settingsOf(cluster), KOMMO_URL: `${fake.url}/{subdomain}` };
-  const own = (url: string) => ({ ...common, DATABASE_URL: url, REPLICATION_DATABASE_URL: url });
-  const replicator = await spawnRole('replicator', own(database.logins.replicator));
-  const api = await spawnRole('api', own(database.logins.api));
-  const ingest = await spawnRole('ingest', own(database.logins.ingest));
-  const roles = [ingest, api, replicator];
-  const { token } = await call<{ token: string }>(api, 'POST /api/auth/login', '', {
-    username,
-    password,
-  });
-  return {
-    api,
-    ingest,
-    token,
-    feed: `${replicator.url.replace('http', 'ws')}/feed`,
-    stop: async () => {
-      for (const role of roles) await role.stop();
-    },
-  };
-}
-
-async function call<T>(
-  { url }: RunningRole,
-  route: string,
-  token: string,
-  body?: unknown,
-): Promise<T> {
-  const [method = '', path = ''] = route.split(' ');
-  const answer = await fetch(`${url}${path}`, {
-    method,
-    headers: {
-      ...(token !== '' && { authorization: `Bearer ${token}` }),
-      ...(body !== undefined && { 'content-type': 'application/json' }),
-    },
-    ...(body !== undefined && { body: JSON.stringify(body) }),
-  });
-  if (!answer.ok) throw new Error(`${route}: ${answer.status} ${await answer.text()}`);
-  return (await answer.json()) as T;
-}
-
 type Rows = { readonly data: readonly { readonly id: number }[] };
 
 /** Connects, and follows every pipeline as soon as they are known. */
-async function connectAll({ api, token }: Stack, accessToken: string): Promise<void> {
+async function connectAll({ api, token }: IngestStack, accessToken: string): Promise<void> {
   const body = { subdomain: SUBDOMAIN, access_token: accessToken };
   const { data } = await call<{ data: { id: number } }>(
     api,
@@ -131,7 +76,7 @@ async function connectAll({ api, token }: Stack, accessToken: string): Promise<v
 type Measuring = {
   readonly cluster: Cluster;
   readonly fake: FakeKommo;
-  readonly stack: Stack;
+  readonly stack: IngestStack;
   readonly say: (line: string) => void;
 };
 
@@ -144,7 +89,7 @@ async function measureFirst({
   say,
 }: Measuring & { rows: number; connect: () => Promise<void> }): Promise<void> {
   const startedAt = performance.now();
-  const cpu = cpuSecondsOf(stack.ingest.pid);
+  const cpu = cpuSecondsOf(stack.ingestPid());
   await connect();
   await eventually(
     () =>
@@ -166,7 +111,7 @@ async function measureFirst({
   );
   say(`  most requests in any second: ${fake.requests.mostInAnySecond()}`);
   say(
-    `  CPU of the worker: ${(cpuSecondsOf(stack.ingest.pid) - cpu).toFixed(1)} s, ${Math.round((2 * rows) / took)} rows/s`,
+    `  CPU of the worker: ${(cpuSecondsOf(stack.ingestPid()) - cpu).toFixed(1)} s, ${Math.round((2 * rows) / took)} rows/s`,
   );
 }
 
@@ -189,10 +134,10 @@ async function measureQuiet({
     });
   // What was written a moment ago is counted a moment later.
   await pause(15);
-  const before = { ...(await written()), cpu: cpuSecondsOf(stack.ingest.pid) };
+  const before = { ...(await written()), cpu: cpuSecondsOf(stack.ingestPid()) };
   const requests = fake.requests.list({ subdomain: SUBDOMAIN }).length;
   await pause(seconds);
-  const after = { ...(await written()), cpu: cpuSecondsOf(stack.ingest.pid) };
+  const after = { ...(await written()), cpu: cpuSecondsOf(stack.ingestPid()) };
   const asked = fake.requests.list({ subdomain: SUBDOMAIN }).length - requests;
   say(`quiet for ${seconds} s: ${asked} requests`);
   say(
@@ -212,7 +157,7 @@ async function measureChanges({
   seed,
   say,
 }: Pick<Measuring, 'fake' | 'stack' | 'say'> & { seed: number }): Promise<void> {
-  const seen = await watchTitles(stack);
+  const seen = await watchFeed(stack, 'leads', (row) => row['title']);
   const world = fake.world(SUBDOMAIN);
   const random = createRandom(seed, 'changes');
   const ids = [...world.leads.all()].filter(
@@ -246,44 +191,4 @@ async function measureChanges({
   world.webhooks.set(`${stack.api.url}${hook.data.path}`, ['update_lead']);
   await measure('by a webhook');
   seen.close();
-}
-
-/** A browser's socket, as far as titles of leads go. */
-async function watchTitles({ feed, token }: Stack) {
-  const socket = new WebSocket(feed);
-  const titles = new Set<string>();
-  let wake: () => void = () => undefined;
-  const subscribed = new Promise<void>((resolve, reject) => {
-    socket.on('error', reject);
-    socket.on('open', () => socket.send(JSON.stringify({ type: 'hello', version: 1, token })));
-    socket.on('message', (data) => {
-      const message = JSON.parse((data as Buffer).toString()) as FeedMessage;
-      if (message.type === 'welcome') {
-        const tables = [{ table: 'leads' }];
-        socket.send(JSON.stringify({ type: 'subscribe', id: 'bench', tables }));
-      }
-      if (message.type === 'subscribed') resolve();
-      for (const { row } of message.changes ?? []) if (row?.title) titles.add(row.title);
-      wake();
-    });
-  });
-  await subscribed;
-  return {
-    waitFor: async (title: string): Promise<void> => {
-      while (!titles.has(title)) await new Promise<void>((resolve) => (wake = resolve));
-    },
-    close: () => socket.close(),
-  };
-}
-
-type FeedMessage = {
-  readonly type: string;
-  readonly changes?: readonly { readonly row?: { readonly title?: string } }[];
-};
-
-/** Of a process so far, user and system. https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html */
-function cpuSecondsOf(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? [];
-  const TICKS_PER_SECOND = 100;
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }

@@ -7,6 +7,7 @@ import { benchKommo } from './kommo.ts';
 import { formatReport } from './report.ts';
 import { startBenchStack } from './stack.ts';
 import { createTraffic } from './traffic.ts';
+import { benchWhatsapp } from './whatsapp.ts';
 import { readWorld } from './world.ts';
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -20,6 +21,7 @@ if (!options) {
   process.exit(2);
 }
 if (options.what === 'kommo') await benchKommo({ ...options, say });
+else if (options.what === 'whatsapp') await benchWhatsapp({ ...options, say });
 else await run(options);
 
 async function run({
