@@ -3,11 +3,14 @@ import type { ReceivedContent } from '../commands/received-content.ts';
 import { mapContent, textOf } from './map-content.ts';
 import { encodePoll } from './map-poll.ts';
 import {
+  pairOf,
   readMoment,
+  readNumber,
   readParty,
   readSeconds,
   readStanzaId,
   readText,
+  type AddressPair,
   type Party,
 } from './read-values.ts';
 import { readVote, type EncryptedVote } from './poll-vote.ts';
@@ -60,6 +63,8 @@ export type Mapped =
   | { readonly does: 'history'; readonly notification: proto.Message.IHistorySyncNotification }
   /** What the phone found again of what could not be read, encoded WebMessageInfos. */
   | { readonly does: 'resend'; readonly infos: readonly Uint8Array[] }
+  /** Numbers and their LIDs, as our phone knows them. */
+  | { readonly does: 'link'; readonly pairs: readonly AddressPair[] }
   /** Nothing that people are to see. */
   | { readonly does: 'nothing' };
 
@@ -138,6 +143,7 @@ function mapProtocol(protocol: proto.Message.IProtocolMessage, { envelope }: Con
   if (type === Type.HISTORY_SYNC_NOTIFICATION && notification)
     return { does: 'history', notification };
   if (type === Type.PEER_DATA_OPERATION_REQUEST_RESPONSE_MESSAGE) return mapResent(protocol);
+  if (type === Type.LID_MIGRATION_MAPPING_SYNC) return mapMigration(protocol);
   return { does: 'nothing' };
 }
 
@@ -160,6 +166,25 @@ function mapResent({
     return bytes && bytes.length > 0 ? [bytes] : [];
   });
   return infos.length > 0 ? { does: 'resend', infos } : { does: 'nothing' };
+}
+
+function mapMigration({
+  lidMigrationMappingSyncMessage: sync,
+}: proto.Message.IProtocolMessage): Mapped {
+  let payload: proto.ILIDMigrationMappingSyncPayload;
+  try {
+    payload = proto.LIDMigrationMappingSyncPayload.decode(
+      sync?.encodedMappingPayload ?? new Uint8Array(),
+    );
+  } catch {
+    return { does: 'nothing' };
+  }
+  const pairs = (payload.pnToLidMappings ?? []).flatMap(({ pn, latestLid, assignedLid }) => {
+    const lid = readNumber(latestLid) || readNumber(assignedLid);
+    const party = readParty(`${readNumber(pn)}@s.whatsapp.net`, `${lid}@lid`);
+    return pairOf(party) ?? [];
+  });
+  return pairs.length > 0 ? { does: 'link', pairs } : { does: 'nothing' };
 }
 
 function act(content: ReceivedContent, at: string): Mapped {

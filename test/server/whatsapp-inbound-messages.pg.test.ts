@@ -221,6 +221,26 @@ describe('two addresses of one person', () => {
     expect(await device.chats()).toMatchObject([{ jid: ANA.jid, lid: ANA.lid, unread_count: '2' }]);
   });
 
+  it('are one when our phone says so of all it knows', async () => {
+    const device = await world.device();
+    await device.decrypted({ id: 'L', from: ANA.lid, t: String(T) }, { conversation: 'By LID' });
+    await device.decrypted({ id: 'N', from: ANA.jid, t: String(T) }, { conversation: 'By number' });
+    const encodedMappingPayload = proto.LIDMigrationMappingSyncPayload.encode({
+      pnToLidMappings: [{ pn: 51_987_654_321, assignedLid: 99_887_766_554_433 }],
+    }).finish();
+    const type = Type.LID_MIGRATION_MAPPING_SYNC;
+    const lidMigrationMappingSyncMessage = { encodedMappingPayload };
+    const peer = {
+      id: 'MIGRATED',
+      from: '51900000001:0@s.whatsapp.net',
+      category: 'peer',
+      t: String(T),
+    };
+    await device.decrypted(peer, { protocolMessage: { type, lidMigrationMappingSyncMessage } });
+    await device.settled();
+    expect(await device.chats()).toMatchObject([{ jid: ANA.jid, lid: ANA.lid, unread_count: '2' }]);
+  });
+
   it('are one from the first message on when Signal’s store knows them', async () => {
     const device = await world.device();
     const heard = device.socket();

@@ -21,6 +21,7 @@ import { applyMessage } from './apply-message.ts';
 import { applyVote } from './apply-vote.ts';
 import { write, type DeviceContext } from './device-context.ts';
 import { isPassing } from './is-passing.ts';
+import { linkPairs } from './people.ts';
 import type { Turns } from './turns.ts';
 
 type Means = {
@@ -127,12 +128,13 @@ async function takeRow(means: Means, row: InboxRow, { me, receiving }: World): P
     means.onHistory(row, mapped.notification);
     return;
   }
+  if (mapped.does === 'link') await linkPairs(context, addresses, mapped.pairs);
   const envelope = await completed(decoded.envelope, addresses);
   const isWanted =
     receiving.messages &&
     (envelope?.isGroup !== true || receiving.groups) &&
     envelope !== undefined;
-  if (!isWanted || mapped.does === 'nothing') {
+  if (!isWanted || mapped.does === 'nothing' || mapped.does === 'link') {
     await write(context, (tx) => deleteInboxRow(tx, context, row.id));
     count(context, isWanted ? 'nothing' : 'unwanted');
     return;

@@ -19,7 +19,6 @@ export type People = Running & {
   watch(socket: WASocket): void;
   /** What WhatsApp says of people, whichever way it came. */
   note(contacts: readonly Partial<Contact>[]): void;
-  link(pairs: readonly LinkedAddresses[]): void;
   /** A group has written: its subject is asked for when nobody knows it. */
   lookAt(groupJid: string): void;
 };
@@ -66,7 +65,6 @@ export function startPeople({ context, addresses, socket }: Means): People {
       await Promise.all([contacts.stop(), pairs.stop(), groups.stop()]);
     },
     note: (given) => contacts.add(given),
-    link: (given) => pairs.add(given),
     lookAt: (jid) => {
       if (seenGroups.has(jid)) return;
       if (seenGroups.size >= GROUPS_MAX) seenGroups.clear();
