@@ -86,7 +86,9 @@ export async function receiveHistory(
   const given = rows.map((row, place) => describe(row, { accountId, place }));
   const written = await tx.query(sql`
     with given as materialized (
-      select given.*
+      select place, chat_id, message_id, message_type, body, target, media, poll, location, is_from_me, from_jid,
+        from_name, status, sent_at, quoted_id, quoted_from, quoted_body, is_forwarded, object_key, mimetype, filename,
+        size, state
       from jsonb_to_recordset(${JSON.stringify(given)}::jsonb) as given (
         place integer, chat_id bigint, message_id text, message_type text, body text, target text, media jsonb,
         poll jsonb, location jsonb, is_from_me boolean, from_jid text, from_name text, status text,
