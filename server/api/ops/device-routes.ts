@@ -80,7 +80,7 @@ export function registerOpsDeviceRoutes(app: App, context: Context): void {
         description:
           'While WhatsApp refuses the version in use, one device tries this one at once; let in, it is used by all. ' +
           'Until then, and for a version that works already, nothing changes.',
-        body: z.strictObject({ version }),
+        body: z.strictObject({ version }).meta({ example: { version: '2.3000.1043857760' } }),
         headers: writeHeaders,
         response: answers(200, oneOf(z.object({ version: z.string(), is_new: z.boolean() }))),
       },
