@@ -160,7 +160,8 @@ describe('a file that comes', () => {
     await running.stop();
     // As one leaves it that was killed while it fetched.
     await world.owner.query(sql`
-      update private.whatsapp_downloads set error = null where media_id = ${mediaId}`);
+      update private.whatsapp_downloads set error = null, next_at = now() + interval '20 minutes'
+      where media_id = ${mediaId}`);
     fetching(worker);
     await becomes(mediaId, 'stored');
   });

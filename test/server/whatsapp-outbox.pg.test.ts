@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { sql } from '../../platform/sql.ts';
 import { readWhatsappMessages } from '../../server/commands/keep-whatsapp-message.ts';
+import { startOutbox } from '../../server/ingest/whatsapp/outbox.ts';
 import { SEND_REFUSALS } from '../../server/whatsapp/judge-send.ts';
 import { eventually } from '../support/eventually.ts';
 import { openOutboxWorld, type OutboxWorld, type Stage } from './whatsapp-outbox-world.ts';
@@ -120,6 +121,18 @@ describe('what waits to be sent arrives, decrypted, once', () => {
     const { stanzaId } = await stage.pending(stage.chatId, { body: 'Again?' });
     const { message } = await arrives(stage, stanzaId);
     expect(message.extendedTextMessage?.text).toBe('Again?');
+  });
+
+  it('while somebody else’s devices are not known, for want of an answer', async () => {
+    const stage = await start();
+    const luis = stage.fake.addPerson({ phone: '51955555555', name: 'Luis' });
+    const quick = await stage.chatWith(luis);
+    stage.fake.world.faults.add({ times: 1, does: { kind: 'query-silence', xmlns: 'usync' } });
+    const slow = await stage.pending(stage.chatId, { body: 'slow' });
+    await stage.becomes(slow.id, 'sending');
+    const { id } = await stage.pending(quick, { body: 'quick' });
+    await stage.becomes(id, 'sent');
+    expect((await stage.message(slow.id))['status']).toBe('sending');
   });
 
   it('in the order in which it was written, whatever it waits for in between', async () => {
@@ -247,9 +260,11 @@ describe('a worker that ends', () => {
   it('between claim and sending: the next one sends it, by the same secret', async () => {
     const stage = await world.stage();
     const chatId = await stage.chatWith(stage.ana);
-    const fault = stage.fake.world.faults.add({ does: { kind: 'query-silence', xmlns: 'usync' } });
-    const first = await stage.work();
-    const { context } = first;
+    const first = await stage.link();
+    const { context, linked } = first;
+    const relayMessage = () => new Promise<string>(() => undefined);
+    const socket = { ...linked.socket, relayMessage };
+    const outbox = startOutbox(context, { ...linked, socket });
     const { id, stanzaId } = await stage.pending(chatId, {
       message_type: 'poll',
       body: 'Once?',
@@ -260,7 +275,7 @@ describe('a worker that ends', () => {
       async () => (await readWhatsappMessages(world.owner, context.box, which))[0]?.message,
     );
     await first.kill();
-    stage.fake.world.faults.remove(fault.id);
+    await outbox.stop();
     await stage.work();
     await stage.becomes(id, 'sent');
     const arrived = stage.ana.find(stanzaId);

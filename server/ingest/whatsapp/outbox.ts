@@ -11,7 +11,7 @@ import { Answers, type Answer } from './answers.ts';
 import { keepMessage, type Composing } from './compose-message.ts';
 import { write, type DeviceContext, type Linked } from './device-context.ts';
 import { Pace, PACE, type PaceOptions } from './pace.ts';
-import { learnLid, makeReady, needsTime, type ReadyMessage } from './ready-message.ts';
+import { learnLid, makeReady, type ReadyMessage } from './ready-message.ts';
 import { relayMessage } from './relay-message.ts';
 import { Settler } from './settler.ts';
 import { untilAborted } from './until-aborted.ts';
@@ -20,8 +20,8 @@ import { untilAborted } from './until-aborted.ts';
  * Sends what a device has to send, for as long as one socket of it is logged in. A message goes through five steps:
  *
  * 1. claimed: it is `sending`, by one transaction that sees whether it may be (see claim-outgoing.ts);
- * 2. made ready, if it takes more than its row: its number is asked for, its file uploaded. Several at once, beside what
- *    needs none of it;
+ * 2. made ready: its recipient is asked for, its file uploaded. Several at once, so that one who does not answer and a
+ *    large file keep nobody waiting;
  * 3. kept, sealed, and asked once more whether it may leave;
  * 4. handed to the socket, one message at a time, at the device's pace;
  * 5. settled, when WhatsApp answers: `sent`, or failed for good, or to be tried again.
@@ -41,7 +41,7 @@ const NEW_CHATS_PER_DAY = 20;
 /** Between two looks, where nobody rings. */
 const LOOK_MS = 2_000;
 /** Messages made ready at the same time. */
-const READYING_MAX = 3;
+const READYING_MAX = 5;
 const FAULT = { minMs: 500, maxMs: 30_000 };
 /** Before another try of what did not go well, doubled with each. */
 const RETRY = { minMs: 5_000, maxMs: 5 * 60_000 };
@@ -139,9 +139,7 @@ class Outbox implements Running {
     const { claimed, hasMore } = await write(this.#context, (tx) => claimOutgoing(tx, options));
     if (claimed) {
       const { id } = claimed.row;
-      const made = this.#makeReady(claimed);
-      this.#readying.set(id, made);
-      if (!needsTime(claimed)) await made;
+      this.#readying.set(id, this.#makeReady(claimed));
     }
     return hasMore;
   }

@@ -2,10 +2,9 @@ import type { proto } from '@whiskeysockets/baileys';
 import { adoptJid } from '../../commands/adopt-jid.ts';
 import type { Claimed } from '../../commands/claim-outgoing.ts';
 import { linkAddresses } from '../../commands/link-addresses.ts';
-import { mediaKindOf } from '../../whatsapp/build-content.ts';
 import { composeMessage, readKept, type Composing } from './compose-message.ts';
 import { write } from './device-context.ts';
-import { findOnWhatsApp } from './relay-message.ts';
+import { findOnWhatsApp, prepareRecipient } from './relay-message.ts';
 
 export type ReadyMessage = {
   readonly claimed: Claimed;
@@ -14,18 +13,13 @@ export type ReadyMessage = {
   readonly message: proto.IMessage;
 };
 
-/** Somebody has to be asked, or a file to be uploaded: others go meanwhile. */
-export function needsTime({ row, isNewChat }: Claimed): boolean {
-  return isNewChat || mediaKindOf(row.type) !== undefined;
-}
-
 /**
- * All that a claimed message needs to leave. A number that nobody has written with is asked for first: a file is not
- * uploaded for nobody.
+ * All that a claimed message needs to leave. Who it goes to is asked for first: a file is not uploaded for nobody.
  * @throws SendRefusal, SendFault, ClarinError, LeaseLost, Boom.
  */
 export async function makeReady(composing: Composing, claimed: Claimed): Promise<ReadyMessage> {
   const jid = claimed.isNewChat ? await findRecipient(composing, claimed) : claimed.row.jid;
+  await prepareRecipient(composing.linked, jid);
   const row = { ...claimed.row, jid };
   const message = (await readKept(composing, claimed)) ?? (await composeMessage(composing, row));
   return { claimed, jid, message };

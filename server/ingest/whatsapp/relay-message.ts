@@ -12,26 +12,38 @@ type Outgoing = {
 };
 
 /**
+ * Asks for the devices of a recipient, and for the keys of those that were never written to. Baileys would ask by itself
+ * when it sends, one message at a time: then who does not answer keeps everybody waiting, and to whom no device is known
+ * for want of an answer, the message is sent all the same, to nobody. Of a group Baileys asks.
+ * @throws SendFault, Boom.
+ */
+export async function prepareRecipient({ socket, me }: Linked, jid: string): Promise<void> {
+  if (jid.endsWith('@g.us')) return;
+  const own = jid.endsWith('@lid') ? (me.lid ?? me.jid) : me.jid;
+  const devices = await socket.getUSyncDevices([own, jid], true, false);
+  // To ourselves there are only our own.
+  if (areJidsSameUser(jid, own)) return;
+  const theirs = devices.map((device) => device.jid).filter((each) => !isOurs(me, each));
+  if (theirs.length === 0) throw new SendFault(SEND_REFUSALS.no_devices);
+  await socket.assertSessions(theirs, false);
+}
+
+function isOurs({ jid, lid }: Linked['me'], device: string): boolean {
+  return areJidsSameUser(device, jid) || (lid !== undefined && areJidsSameUser(device, lid));
+}
+
+/**
  * Encrypts a message for every device of its recipient and our own others, and hands it to the socket. When it resolves
- * the frame was written; whether WhatsApp has it, its answer says. The devices are asked for before: when that question
- * has no answer, Baileys would send the message to nobody.
+ * the frame was written; whether WhatsApp has it, its answer says.
  *
  * Not by `sendMessage`: that one makes the message itself, with a preview of any address in its text, which is to ask
  * whatever is there; and makes a poll's secret anew each time.
- * @throws SendFault, Boom.
+ * @throws Boom.
  */
 export async function relayMessage(
-  { socket, me }: Linked,
+  { socket }: Linked,
   { jid, stanzaId, message }: Outgoing,
 ): Promise<void> {
-  if (!jid.endsWith('@g.us')) {
-    const own = jid.endsWith('@lid') ? (me.lid ?? me.jid) : me.jid;
-    const devices = await socket.getUSyncDevices([own, jid], true, false);
-    // To ourselves there are only our own.
-    const isReachable =
-      areJidsSameUser(jid, own) || devices.some((device) => !areJidsSameUser(device.jid, own));
-    if (!isReachable) throw new SendFault(SEND_REFUSALS.no_devices);
-  }
   const { additionalAttributes, additionalNodes } = envelopeOf(message);
   await socket.relayMessage(jid, message, {
     messageId: stanzaId,
