@@ -113,6 +113,31 @@ describe('receipts', () => {
     await hasStatus(device, 'O', 'read');
   });
 
+  it('count also when the address they come by cannot be written down', async () => {
+    const device = await world.device();
+    const attrs = {
+      id: 'O',
+      from: '51900000001:0@s.whatsapp.net',
+      recipient: ANA.jid,
+      t: String(T),
+    };
+    const message = { conversation: 'By number' };
+    await device.decrypted(attrs, { deviceSentMessage: { destinationJid: ANA.jid, message } });
+    await device.message('O');
+    await device.all(sql`
+      create or replace function public.refuse_lid() returns trigger language plpgsql as $f$
+      begin raise exception 'refused'; end $f$`);
+    await device.all(sql`
+      create or replace trigger refuse_lid before insert on public.contact_identities
+        for each row when (new.kind = 'lid') execute function public.refuse_lid()`);
+    const heard = device.socket();
+    heard.mappings.set('51987654321', '99887766554433');
+    heard.open();
+    heard.receipt({ id: 'O', from: ANA.lid, t: String(T), type: 'read' });
+    await hasStatus(device, 'O', 'read');
+    await device.all(sql`drop trigger refuse_lid on public.contact_identities`);
+  });
+
   it('that belong to nothing go after a day', async () => {
     const device = await world.device();
     const { accountId, deviceId } = device;

@@ -1,8 +1,14 @@
 import type { WASocket } from '@whiskeysockets/baileys';
-import { linkAddresses, type LinkedAddresses } from '../../commands/link-addresses.ts';
+import {
+  linkAddresses,
+  type LinkedAddresses,
+  type Linking,
+} from '../../commands/link-addresses.ts';
 import { applyParkedReceipts } from '../../commands/park-receipts.ts';
 import { pairOf, readParty, type Party } from '../../whatsapp/read-values.ts';
+import { LeaseLost } from '../write-in-lease.ts';
 import { write, type DeviceContext } from './device-context.ts';
+import { isPassing } from './is-passing.ts';
 
 /**
  * Which LID is whose number, for one device: what was linked lately is remembered, so that each message does not ask
@@ -45,15 +51,14 @@ export function createAddressBook(
     link: async ({ jid, lid }) => {
       const name = `${jid} ${lid}`;
       if (linked.has(name)) return;
-      const { accountId, deviceId } = context;
-      const outcome = await write(context, async (tx) => {
-        const linking = await linkAddresses(tx, { accountId, jid, lid });
-        if (linking === 'linked')
-          await applyParkedReceipts(tx, { accountId, deviceId, jids: [jid, lid] });
-        return linking;
-      });
-      // Of somebody who is nobody yet it is news again as soon as they write.
-      if (outcome === 'unknown') return;
+      try {
+        // Of somebody who is nobody yet it is news again as soon as they write.
+        if ((await linkNow(context, { jid, lid })) === 'unknown') return;
+      } catch (error) {
+        if (error instanceof LeaseLost || context.signal.aborted || isPassing(error)) throw error;
+        // What it came with is not lost for that: two contacts stay two until somebody merges them.
+        context.log.warn({ error }, 'a LID could not be linked with its number');
+      }
       if (linked.size >= REMEMBERED_MAX) linked.clear();
       linked.add(name);
     },
@@ -62,4 +67,15 @@ export function createAddressBook(
       return readParty(party.jid, await otherOf(party.jid)) ?? party;
     },
   };
+}
+
+/** With what was said of either of them while nobody knew. */
+function linkNow(context: DeviceContext, { jid, lid }: LinkedAddresses): Promise<Linking> {
+  const { accountId, deviceId } = context;
+  return write(context, async (tx) => {
+    const linking = await linkAddresses(tx, { accountId, jid, lid });
+    if (linking === 'linked')
+      await applyParkedReceipts(tx, { accountId, deviceId, jids: [jid, lid] });
+    return linking;
+  });
 }
