@@ -30,6 +30,15 @@ describe('a pairing', () => {
     expect(device.logins()).toBe(1);
   });
 
+  it('brings how the account calls itself, as soon as WhatsApp says it', async () => {
+    const device = await world.device();
+    await device.pair({ kind: 'qr' });
+    world.fake.scan(device.person, await device.shown());
+    await device.becomes({ status: 'connected', pushname: null });
+    await world.fake.writeOnPhone({ phone: device.person, to: world.person() }, 'by the phone');
+    await device.becomes({ pushname: device.person.name });
+  });
+
   it('that nobody uses expires, is over, and begins anew when somebody asks', async () => {
     const device = await world.device({ worker: world.worker({ qrTimeout: 60 }) });
     await device.pair({ kind: 'qr' });

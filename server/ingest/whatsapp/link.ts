@@ -84,6 +84,8 @@ export class Link {
         qr: (qr) => this.#showQr(qr),
         creds: ({ me, account }) => {
           if (me && account) this.#judgePaired({ me });
+          // How the account calls itself comes after the login, or when it changes.
+          else if (me?.name && this.#phase === 'open') this.#step(() => this.#rename());
         },
         paired: () => this.#step(() => this.#paired()),
         open: () => this.#step(() => this.#opened()),
@@ -159,6 +161,10 @@ export class Link {
     if (this.#outcome) return;
     this.#enter('connecting');
     await this.#options.session.flush();
+    await this.#writeNumber();
+  }
+
+  async #rename(): Promise<void> {
     await this.#writeNumber();
   }
 
