@@ -54,6 +54,7 @@ const messageBody = z.strictObject({
   group: z.string().optional(),
   onPhone: z.boolean().default(false),
   addressing: addressing.optional(),
+  spoil: z.enum(['damaged', 'absent']).optional(),
   ...moment,
   ...saidInput.shape,
 });
@@ -188,7 +189,8 @@ async function write(
   body: z.output<typeof messageBody>,
 ): Promise<{ id: string }> {
   const from = world.person(body.from);
-  const options = { id: body.id, atSeconds: body.atSeconds, addressing: body.addressing };
+  const { id, atSeconds, addressing: by, spoil } = body;
+  const options = { id, atSeconds, addressing: by, spoil };
   const { what, viewOnce, ephemeral } = body;
   const said = { what, viewOnce, ephemeral };
   if (body.group !== undefined) {

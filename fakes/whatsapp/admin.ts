@@ -66,6 +66,7 @@ const settingsBody = z.strictObject({
   mediaRetry: z
     .enum(['success', 'general-error', 'not-found', 'decryption-error', 'silence'])
     .optional(),
+  phoneResends: z.boolean().optional(),
 });
 const statusBody = z.strictObject({ from: z.string(), to: z.string(), ...saidInput.shape });
 const newsletterBody = z.strictObject({

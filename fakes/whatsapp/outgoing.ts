@@ -12,6 +12,7 @@ import type { Person } from './person.ts';
 import { readEnc } from './ciphertext.ts';
 import { receiveInGroup } from './group-outgoing.ts';
 import { respond, askAgain } from './habits.ts';
+import { answerOwnRequest } from './own-requests.ts';
 import type { World } from './world.ts';
 
 /**
@@ -117,13 +118,16 @@ async function receiveOnPhone(
     return askAgain(world, device, { person, node });
   }
   const copy = message.deviceSentMessage;
+  const content = copy?.message ?? message;
   const isNew = person.keep({
     id,
     from: device.jid,
     chat: copy?.destinationJid ?? to,
     isOwn: person === device.owner,
-    message: copy?.message ?? message,
+    message: content,
     edit,
   });
-  if (person !== device.owner && isNew) respond(world, device, { person, id, chat: to, message });
+  if (!isNew) return;
+  if (person === device.owner) await answerOwnRequest(world, device, { id, message: content });
+  else respond(world, device, { person, id, chat: to, message });
 }

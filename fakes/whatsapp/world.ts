@@ -23,6 +23,8 @@ export type WorldSettings = {
   preKeysTold: number | 'real';
   /** What the phone answers when a device asks for a file that is gone. Default `success`. */
   mediaRetry: MediaRetryAnswer;
+  /** Whether the own phone sends again what its device could not read. Default false: it is out of reach. */
+  phoneResends: boolean;
 };
 
 export type WrittenMessage = { readonly from: Person; readonly content: proto.IMessage };
@@ -58,7 +60,7 @@ export class World {
   #lastId = 0;
 
   constructor(settings: Partial<WorldSettings> = {}) {
-    this.settings = { preKeysTold: 50, mediaRetry: 'success', ...settings };
+    this.settings = { preKeysTold: 50, mediaRetry: 'success', phoneResends: false, ...settings };
   }
 
   /** @throws WorldError when the phone or the LID is somebody's. */

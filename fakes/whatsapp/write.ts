@@ -15,6 +15,11 @@ export type WriteOptions = {
   readonly atSeconds?: number | undefined;
   /** Default the writer's own. */
   readonly addressing?: Addressing | undefined;
+  /**
+   * `damaged`: what is encrypted does not fit, the first time; the device asks for it again. `absent`: there is nothing in
+   * the stanza, as when WhatsApp leaves it to the phone.
+   */
+  readonly spoil?: 'damaged' | 'absent' | undefined;
 };
 
 export type Written = { readonly id: string };
@@ -36,7 +41,8 @@ export async function writeTo(
     ...messageAttrs(content, id, options),
     notify: who.from.name,
   };
-  await toDevices(world, who.to.linked(), { writer: who.from, content, attrs });
+  const { spoil } = options;
+  await toDevices(world, who.to.linked(), { writer: who.from, content, attrs, spoil });
   return { id };
 }
 
@@ -92,19 +98,33 @@ export type Attrs = Record<string, string>;
 async function toDevices(
   world: World,
   devices: readonly LinkedDevice[],
-  what: { writer: Person; content: proto.IMessage; attrs: Attrs },
+  what: { writer: Person; content: proto.IMessage; attrs: Attrs; spoil?: WriteOptions['spoil'] },
 ): Promise<void> {
-  const { writer, content, attrs } = what;
+  const { writer, content, attrs, spoil } = what;
   await Promise.all(
     devices.map((device) =>
       device.inOrder(async () => {
+        if (spoil === 'absent') {
+          const node = { tag: 'message', attrs, content: [{ tag: 'unavailable', attrs: {} }] };
+          deliver(world, device, { node, class: 'message' });
+          return;
+        }
         const encrypted = await encryptFor(writer, device, content);
-        const node = { tag: 'message', attrs, content: [encNode(encrypted)] };
+        const given = spoil === 'damaged' ? damage(encrypted) : encrypted;
+        const node = { tag: 'message', attrs, content: [encNode(given)] };
         const rewrite = rewriting({ writer, device, content, attrs });
         deliver(world, device, { node, class: 'message', rewrite });
       }),
     ),
   );
+}
+
+/** One bit of what is behind its keys is another one: the MAC does not fit. */
+function damage({ type, ciphertext }: Encrypted): Encrypted {
+  const bytes = Buffer.from(ciphertext);
+  const at = Math.floor(bytes.length * 0.75);
+  bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at);
+  return { type, ciphertext: bytes };
 }
 
 export function encryptFor(

@@ -175,6 +175,7 @@ describe('the admin interface of the fake WhatsApp', () => {
     expect(await admin('PATCH settings', { mediaRetry: 'not-found' })).toEqual({
       preKeysTold: 50,
       mediaRetry: 'not-found',
+      phoneResends: false,
     });
     expect(await admin('POST people', OWN)).toMatchObject({ status: 409 });
     expect(await admin('POST people', { phone: 'x' })).toMatchObject({ status: 400 });

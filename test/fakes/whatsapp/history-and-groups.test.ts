@@ -64,6 +64,9 @@ describe('history', () => {
       globalThis.fetch = given;
     });
     expect(found.messages.map(({ message }) => message?.conversation)).toEqual(['viejo']);
+    // Said of all at the beginning, and of each conversation.
+    const mapping = { lid: ana.lidJid, pn: ana.phoneJid };
+    expect(found.lidPnMappings).toEqual([mapping, mapping]);
   });
 });
 

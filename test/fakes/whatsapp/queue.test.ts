@@ -109,6 +109,31 @@ describe('what a device cannot read', () => {
   });
 });
 
+describe('a message that is spoilt', () => {
+  it('on the way is asked for, and read in the end', async () => {
+    const { fake, ana, own, client, device } = await startOpen();
+    const who = { from: ana, to: own };
+    const { id } = await fake.write(who, 'dañado', { spoil: 'damaged' });
+    await eventually(() =>
+      client.messages.some(({ message }) => message?.conversation === 'dañado'),
+    );
+    await eventually(() => device.queue.waitingCount === 0);
+    expect(device.queue.list()).toMatchObject([{ id, retries: 1, timesSent: 2 }]);
+  });
+
+  it('because nothing is in it is acknowledged, and sent by the phone when it is there', async () => {
+    const { fake, ana, own, client, device } = await startOpen({ phoneResends: true });
+    const { id } = await fake.write({ from: ana, to: own }, 'en el celular', { spoil: 'absent' });
+    await eventually(() =>
+      client.messages.some(
+        ({ key, message }) => key.id === id && message?.conversation === 'en el celular',
+      ),
+    );
+    const stanza = device.queue.list().find((each) => each.id === id);
+    expect(stanza).toMatchObject({ timesSent: 1, settled: { by: 'ack' } });
+  });
+});
+
 describe('the one-time keys of a device', () => {
   it('are uploaded when there are few, and used up one for each session', async () => {
     const stage = await startOpen({ preKeysTold: 3 });
