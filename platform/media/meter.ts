@@ -27,13 +27,13 @@ export function meter(source: Readable, { bytesMax, signal }: Options): Meter {
   // The store may have something to do before it reads, and an error that nobody hears ends the process.
   source.on('error', () => undefined);
   const iterator = (source as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
-  const aborted = rejectOnAbort(signal);
+  const aborting = watchAbort(signal);
 
   const readNext = async (): Promise<Uint8Array | undefined> => {
     try {
       signal?.throwIfAborted();
       // Not by destroying the source alone: one that is made of a generator only ends when that wakes up.
-      const next = await Promise.race([iterator.next(), aborted.promise]);
+      const next = await aborting.before(iterator.next());
       if (next.done === true) return undefined;
       size += next.value.byteLength;
       if (size <= bytesMax) return next.value;
@@ -54,7 +54,7 @@ export function meter(source: Readable, { bytesMax, signal }: Options): Meter {
       }
       isWhole = true;
     } finally {
-      aborted.forget();
+      aborting.forget();
       if (!isWhole) source.destroy();
     }
   }
@@ -67,16 +67,26 @@ export function meter(source: Readable, { bytesMax, signal }: Options): Meter {
   };
 }
 
-/** Rejects with the signal's reason, when that comes; never resolves. */
-function rejectOnAbort(signal: AbortSignal | undefined): {
-  promise: Promise<never>;
+type Aborting = {
+  /** Resolves as the work does; rejects with the signal's reason, when that comes first. */
+  before<T>(work: Promise<T>): Promise<T>;
   forget(): void;
-} {
-  let onAbort = (): void => undefined;
-  const promise = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal?.reason);
-  });
-  promise.catch(() => undefined);
+};
+
+/**
+ * Not by Promise.race with one promise that rejects when the signal comes: that promise would keep the outcome of every
+ * race it was in, which is every chunk of the file. https://github.com/nodejs/node/issues/17469
+ */
+function watchAbort(signal: AbortSignal | undefined): Aborting {
+  let reject: (reason: unknown) => void = () => undefined;
+  const onAbort = (): void => reject(signal?.reason);
   signal?.addEventListener('abort', onAbort, { once: true });
-  return { promise, forget: () => signal?.removeEventListener('abort', onAbort) };
+  return {
+    before: (work) =>
+      new Promise((resolve, rejectThis) => {
+        reject = rejectThis;
+        work.then(resolve, rejectThis);
+      }),
+    forget: () => signal?.removeEventListener('abort', onAbort),
+  };
 }

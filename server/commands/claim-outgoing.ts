@@ -58,7 +58,7 @@ export async function claimOutgoing(tx: Queries, options: ClaimOptions): Promise
 type Verdict = 'claim' | 'hold' | { readonly reason: string };
 
 /** Whether a candidate may leave. */
-export function judgeClaim(row: TextRow): Verdict {
+function judgeClaim(row: TextRow): Verdict {
   const is = (name: string): boolean => row[name] === 't';
   if (Number(row['attempts'] ?? 0) >= ATTEMPTS_MAX) return { reason: SEND_REFUSALS.unknown };
   if (is('is_too_old')) {

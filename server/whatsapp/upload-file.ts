@@ -1,4 +1,4 @@
-import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { createReadStream } from 'node:fs';
 import { request as openRequest } from 'node:https';
 import { tmpdir } from 'node:os';
@@ -18,6 +18,10 @@ type Options = {
   readonly signal: AbortSignal;
 };
 
+/** Of a directory in the one for temporary files, with one upload in it. */
+const PREFIX = 'clarin-upload-';
+/** No upload lasts this long: what is older was left by a process that was killed. */
+const ABANDONED_AFTER_MS = 24 * 3_600_000;
 /** Without a byte moving. */
 const IDLE_MS = 60_000;
 const ANSWER_BYTES_MAX = 65_536;
@@ -33,7 +37,9 @@ export async function uploadFile(
   source: Readable,
   { kind, hosts, now, signal }: Options,
 ): Promise<UploadedFile> {
-  const directory = await mkdtemp(join(tmpdir(), 'clarin-upload-'));
+  swept ??= removeAbandoned(now() - ABANDONED_AFTER_MS);
+  await swept;
+  const directory = await mkdtemp(join(tmpdir(), PREFIX));
   try {
     const path = join(directory, 'file');
     const { mediaKey, fileSha256, fileEncSha256, fileLength } = await encryptFile(source, {
@@ -49,6 +55,19 @@ export async function uploadFile(
   } finally {
     source.destroy();
     await rm(directory, { recursive: true, force: true });
+  }
+}
+
+let swept: Promise<void> | undefined;
+
+/** Best effort: what goes wrong here goes wrong again where it is told. */
+async function removeAbandoned(beforeMs: number): Promise<void> {
+  for (const name of await readdir(tmpdir()).catch(() => [])) {
+    if (!name.startsWith(PREFIX)) continue;
+    const path = join(tmpdir(), name);
+    const found = await stat(path).catch(() => undefined);
+    if (found && found.mtimeMs < beforeMs)
+      await rm(path, { recursive: true, force: true }).catch(() => undefined);
   }
 }
 

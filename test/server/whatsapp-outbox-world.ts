@@ -71,7 +71,7 @@ export type OutboxWorld = {
   stage(): Promise<Stage>;
 };
 
-export const BYTES_MAX = 100 * 1024 * 1024;
+const BYTES_MAX = 100 * 1024 * 1024;
 
 let numbers = 0;
 
