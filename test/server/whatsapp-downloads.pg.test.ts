@@ -13,6 +13,7 @@ import { DOWNLOAD_REFUSALS } from '../../server/whatsapp/judge-download.ts';
 import { eventually } from '../support/eventually.ts';
 import { hex, JPEG, MIB, startMediaStage } from './whatsapp-media-world.ts';
 import {
+  keepRinging,
   openOutboxWorld,
   type OutboxWorld,
   type Stage,
@@ -64,6 +65,7 @@ const fetching = (worker: Worker, options: Partial<DownloadOptions> = {}) => {
     isFake: true,
     ...options,
   });
+  keepRinging(running);
   onTestFinished(() => running.stop());
   return running;
 };

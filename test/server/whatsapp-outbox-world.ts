@@ -73,6 +73,12 @@ export type OutboxWorld = {
 
 const BYTES_MAX = 100 * 1024 * 1024;
 
+/** As the worker does, which looks for all of its devices where something waits. Ends with the test. */
+export function keepRinging(work: { ring(): void }): void {
+  const timer = setInterval(() => work.ring(), 100);
+  onTestFinished(() => clearInterval(timer));
+}
+
 let numbers = 0;
 
 /** A device linked with a fake WhatsApp, by the means of an ingest process and with its rights. Ends with the test file. */
@@ -209,6 +215,7 @@ export async function openOutboxWorld(clock: Clock = systemClock): Promise<Outbo
           pace: { gapMs: 0, jitterMs: 0 },
           ...options,
         });
+        keepRinging(outbox);
         const working: Worker = {
           ...worker,
           stop: async () => {

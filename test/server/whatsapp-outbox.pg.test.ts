@@ -4,7 +4,12 @@ import { readWhatsappMessages } from '../../server/commands/keep-whatsapp-messag
 import { startOutbox } from '../../server/ingest/whatsapp/outbox.ts';
 import { SEND_REFUSALS } from '../../server/whatsapp/judge-send.ts';
 import { eventually } from '../support/eventually.ts';
-import { openOutboxWorld, type OutboxWorld, type Stage } from './whatsapp-outbox-world.ts';
+import {
+  keepRinging,
+  openOutboxWorld,
+  type OutboxWorld,
+  type Stage,
+} from './whatsapp-outbox-world.ts';
 
 let world: OutboxWorld;
 
@@ -265,6 +270,7 @@ describe('a worker that ends', () => {
     const relayMessage = () => new Promise<string>(() => undefined);
     const socket = { ...linked.socket, relayMessage };
     const outbox = startOutbox(context, { ...linked, socket });
+    keepRinging(outbox);
     const { id, stanzaId } = await stage.pending(chatId, {
       message_type: 'poll',
       body: 'Once?',

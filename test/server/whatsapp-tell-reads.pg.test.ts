@@ -6,6 +6,7 @@ import { write } from '../../server/ingest/whatsapp/device-context.ts';
 import { startTellingReads } from '../../server/ingest/whatsapp/tell-reads.ts';
 import { eventually } from '../support/eventually.ts';
 import {
+  keepRinging,
   openOutboxWorld,
   type OutboxWorld,
   type Stage,
@@ -35,7 +36,11 @@ const told = ({ device }: Stage) =>
     .map(({ id }) => id);
 const notes = ({ deviceId }: Stage) =>
   world.owner.query(sql`select chat_id from private.whatsapp_reads where device_id = ${deviceId}`);
-const telling = (worker: Worker) => startTellingReads(worker.context, worker.linked);
+const telling = (worker: Worker) => {
+  const running = startTellingReads(worker.context, worker.linked);
+  keepRinging(running);
+  return running;
+};
 
 it('what an agent reads is read for WhatsApp, each message once', async () => {
   const stage = await world.stage();
@@ -46,7 +51,6 @@ it('what an agent reads is read for WhatsApp, each message once', async () => {
   const worker = await stage.link();
   const running = telling(worker);
   await read(stage, chatId);
-  running.ring();
   await eventually(() => told(stage).length > 0);
   await eventually(async () => (await notes(stage)).length === 0);
   await arrive(stage, chatId, 'FOURTH');
