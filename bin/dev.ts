@@ -103,6 +103,7 @@ async function start(environment: Environment, ends: Ends, stop: AbortSignal) {
     ? await startDevWhatsApp({
         environment,
         logFile: await openLog(directory, 'fake-whatsapp'),
+        say,
       })
     : undefined;
   if (whatsapp) ends.push(() => whatsapp.stop());

@@ -41,6 +41,8 @@ const NAME = 'Fake WhatsApp';
 export async function startDevWhatsApp(options: {
   environment: Environment;
   logFile: string;
+  /** What a person in front of the terminal should read. */
+  say: (line: string) => void;
 }): Promise<DevWhatsApp> {
   const port = await choosePort('127.0.0.1', PORT);
   const words = ['fake-whatsapp', '--port', String(port), '--life'];
@@ -51,7 +53,15 @@ export async function startDevWhatsApp(options: {
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
-  const stop = (): Promise<void> => endProcess(child, 'SIGTERM', STOP_TIMEOUT_MS);
+  let isStopping = false;
+  child.once('close', () => {
+    // What was in it is gone: another one would know nobody.
+    if (!isStopping) options.say('[fake-whatsapp] ended; dev has to be started anew to have one');
+  });
+  const stop = (): Promise<void> => {
+    isStopping = true;
+    return endProcess(child, 'SIGTERM', STOP_TIMEOUT_MS);
+  };
   const printed = await readReady(child, options.logFile);
   if (!printed) {
     await stop();
@@ -81,7 +91,10 @@ function readReady(child: ChildProcess, logFile: string): Promise<Printed | unde
       resolve(printed);
     };
     child.once('error', () => settle(undefined));
-    child.once('close', () => settle(undefined));
+    child.once('close', () => {
+      log.end();
+      settle(undefined);
+    });
     if (!child.stdout) return settle(undefined);
     createInterface({ input: child.stdout }).on('line', (line) => {
       log.write(`${line}\n`);

@@ -33,7 +33,10 @@ export type GroupInput = {
   readonly isByLid?: boolean | undefined;
 };
 
+const GROUPS_MAX = 10_000;
+
 export function makeGroup(world: World, { subject, members, isByLid = true }: GroupInput): Group {
+  if (world.groups.size >= GROUPS_MAX) throw new WorldError('there are too many groups');
   const group: Group = {
     jid: `1203630000${String(world.groups.size + 1).padStart(8, '0')}@g.us`,
     subject,

@@ -20,6 +20,7 @@ import { WorldError } from './world-error.ts';
 
 /** As on a phone: four and the phone itself, but tests may want more. */
 const DEVICES_MAX = 100;
+const REMOVED_MAX = 1_000;
 
 /** A device with its keys; logged in it is not yet. @throws WorldError when the person has too many. */
 export function addDevice(
@@ -30,6 +31,8 @@ export function addDevice(
   const number = Math.max(0, ...person.devices.keys()) + 1;
   const device = new LinkedDevice(person, { number, ...keys });
   person.devices.set(number, device);
+  const [oldest] = [...person.devices.values()].filter(({ isRemoved }) => isRemoved);
+  if (person.devices.size > REMOVED_MAX && oldest) person.devices.delete(oldest.number);
   return device;
 }
 

@@ -30,6 +30,9 @@ export function dropCodes(world: World, connection: Connection): void {
   for (const [reference, shownBy] of world.references) {
     if (shownBy === connection) world.references.delete(reference);
   }
+  for (const [phone, request] of world.codeRequests) {
+    if (request.connection === connection) world.codeRequests.delete(phone);
+  }
 }
 
 /**
