@@ -50,12 +50,17 @@ export type Database = Queries & {
   /**
    * One transaction on one connection; rolled back when `work` throws. `origin` goes into the WAL with it and comes
    * back in the feed. `commitLsn` is at or behind the end of the commit record, the largest there is when the connection
-   * broke right after the commit. Nothing cancels a commit under way. @throws ClarinError: nothing was written then,
-   * unless the connection broke in the commit itself.
+   * broke right after the commit; who needs none saves asking for it with `wantsLsn: false`. Nothing cancels a commit
+   * under way. @throws ClarinError: nothing was written then, unless the connection broke in the commit itself.
    */
   transaction<T>(
     work: (tx: Queries) => Promise<T>,
-    options?: { origin?: Origin; signal?: AbortSignal | undefined; readOnly?: boolean },
+    options?: {
+      origin?: Origin;
+      signal?: AbortSignal | undefined;
+      readOnly?: boolean;
+      wantsLsn?: boolean;
+    },
   ): Promise<{ value: T; commitLsn: Lsn }>;
   stats(): { total: number; idle: number; waiting: number };
   close(): Promise<void>;
@@ -107,11 +112,11 @@ export function createDatabase(options: Options): Database {
       withClient(signal, (client, { spoil }) =>
         statement.isPrepared ? runPrepared(client, statement, spoil) : run(client, statement),
       ),
-    transaction: (work, { origin, signal, readOnly } = {}) =>
+    transaction: (work, { origin, signal, readOnly, wantsLsn = !readOnly } = {}) =>
       withClient(signal, async (client, { shield, spoil }) => {
         await client.query(readOnly ? 'begin isolation level repeatable read read only' : 'begin');
         try {
-          if (origin) await run(client, announceOrigin(origin));
+          if (origin) await run(client, sql`select ${announcementOf(origin)}`);
           const value = await work({
             query: async (statement) => {
               // A cancellation that came between two statements found nothing to cancel.
@@ -123,7 +128,7 @@ export function createDatabase(options: Options): Database {
           // From here on the caller hears what became of it, also when he no longer waits.
           shield();
           await client.query('commit');
-          return { value, commitLsn: readOnly ? LSN_ZERO : await readInsertLsn(client) };
+          return { value, commitLsn: wantsLsn ? await readInsertLsn(client) : LSN_ZERO };
         } catch (error) {
           await client.query('rollback').catch(spoil);
           throw error;
@@ -134,12 +139,14 @@ export function createDatabase(options: Options): Database {
   };
 }
 
-function announceOrigin(origin: Origin): Sql {
+/**
+ * What a statement selects that tells where its transaction comes from: once for whoever watches the log, once for the
+ * triggers that write down who changed what. `transaction` does so with `origin`.
+ */
+export function announcementOf(origin: Origin): Sql {
   const json = JSON.stringify(origin);
-  // Once for whoever watches the log, once for the triggers that write down who changed what.
   return sql`
-    select pg_logical_emit_message(true, ${MESSAGE_ORIGIN}, ${json}),
-      set_config('clarin.origin', ${json}, true)`;
+    pg_logical_emit_message(true, ${MESSAGE_ORIGIN}, ${json}), set_config('clarin.origin', ${json}, true)`;
 }
 
 /** Any commit of this session so far ends at or before the WAL's insert position. */

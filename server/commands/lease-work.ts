@@ -1,5 +1,5 @@
-import type { Queries } from '../../platform/postgres.ts';
-import { sql, type Sql } from '../../platform/sql.ts';
+import { announcementOf, type Origin, type Queries } from '../../platform/postgres.ts';
+import { empty, sql, type Sql } from '../../platform/sql.ts';
 
 /**
  * Work that is with one process at a time: a connection to Kommo, a WhatsApp device. A worker is a row that it keeps
@@ -131,16 +131,18 @@ export async function releaseLease(db: Queries, { resource, owner, fence }: Leas
 
 /**
  * The first statement of every transaction that writes by virtue of a lease. `held`: until the transaction ends nobody
- * else can take it. `lost`: somebody has taken it, or it is no longer there; nothing may be written.
+ * else can take it. `lost`: somebody has taken it, or it is no longer there; nothing may be written. `origin`: where the
+ * transaction comes from, said with it.
  */
 export async function holdLease(
   tx: Queries,
   { resource, owner, fence }: Lease,
+  origin?: Origin,
 ): Promise<'held' | 'lost'> {
   // Whoever claims, or removes, locks the row for update: this is the weakest lock that stands in the way of it.
   // https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-ROWS
   const rows = await tx.query(sql`
-    select resource
+    select resource${origin ? sql`, ${announcementOf(origin)}` : empty}
     from private.ingest_leases
     where resource = ${resource} and owner = ${owner} and fence = ${fence}
     for key share`);

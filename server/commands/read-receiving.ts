@@ -1,4 +1,4 @@
-import type { Queries } from '../../platform/postgres.ts';
+import type { Queries, TextRow } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
 
 /** What a device is to write down of what comes to it. */
@@ -13,5 +13,10 @@ export async function readReceiving(
     select receive_messages, receive_groups
     from public.devices
     where account_id = ${accountId} and id = ${deviceId}`);
+  return receivingOf(row);
+}
+
+/** Of a row with both columns. */
+export function receivingOf(row: TextRow | undefined): Receiving {
   return { messages: row?.['receive_messages'] === 't', groups: row?.['receive_groups'] === 't' };
 }

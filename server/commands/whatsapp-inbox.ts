@@ -1,6 +1,7 @@
 import type { Queries, TextRow } from '../../platform/postgres.ts';
 import type { SecretBox } from '../../platform/secret-box.ts';
-import { sql } from '../../platform/sql.ts';
+import { sql, type Sql } from '../../platform/sql.ts';
+import { receivingOf, type Receiving } from './read-receiving.ts';
 import { storableJson, storableText } from './storable-text.ts';
 
 /** Whose stanzas. */
@@ -27,6 +28,10 @@ export type InboxRow = DecryptedStanza & {
 export type InboxPage = {
   /** In the order of their decryption. */
   readonly rows: readonly InboxRow[];
+  /** There may be rows behind them. */
+  readonly hasMore: boolean;
+  /** What the device is to write down of them, as of now. */
+  readonly receiving: Receiving;
   /** How long until one that has failed is due; undefined: none waits. Zero when there are rows. */
   readonly dueInMs: number | undefined;
 };
@@ -36,24 +41,37 @@ const PAGE_ROWS = 50;
 const PAGE_BYTES = 1 << 20;
 const ERROR_CHARACTERS = 500;
 
-/** With the ratchets that decrypted them. Rows that are there already, by their key, are left alone. */
+/** What passed no decryption. Rows that are there already, by their key, are left alone. */
 export async function insertInbox(
   tx: Queries,
   box: SecretBox,
-  { accountId, deviceId }: InboxOwner,
+  owner: InboxOwner,
   stanzas: readonly DecryptedStanza[],
 ): Promise<void> {
   if (stanzas.length === 0) return;
+  await tx.query(
+    insertIntoInbox(box, owner, stanzas, sql`select ${owner.deviceId}::bigint as device_id`),
+  );
+}
+
+/** The same for a statement that writes the ratchets along, for the devices that `devices` gives. */
+export function insertIntoInbox(
+  box: SecretBox,
+  { accountId, deviceId }: InboxOwner,
+  stanzas: readonly DecryptedStanza[],
+  devices: Sql,
+): Sql {
   const keys = stanzas.map(({ key }) => key);
   const attrs = stanzas.map((stanza) => storableJson(stanza.attrs));
   const plains = stanzas.map(({ key, plain }) => box.sealBytes(plain, placeOf(deviceId, key)));
-  await tx.query(sql`
+  return sql`
     insert into private.whatsapp_inbox (account_id, device_id, key, attrs, plain)
-    select ${accountId}, ${deviceId}, stanza.key, stanza.attrs, stanza.plain
-    from unnest(${keys}::uuid[], ${attrs}::jsonb[], ${plains}::bytea[])
+    select ${accountId}, device.device_id, stanza.key, stanza.attrs, stanza.plain
+    from (${devices}) as device
+    cross join unnest(${keys}::uuid[], ${attrs}::jsonb[], ${plains}::bytea[])
       with ordinality as stanza (key, attrs, plain, place)
     order by stanza.place
-    on conflict (key) do nothing`);
+    on conflict (key) do nothing`;
 }
 
 /**
@@ -67,37 +85,63 @@ export async function readInbox(
   { accountId, deviceId }: InboxOwner,
 ): Promise<InboxPage> {
   const rows = await db.query(sql`
-    select id, key, attrs, encode(plain, 'hex') as plain, attempts, extract(epoch from created_at) * 1000 as created_at_ms
+    select next.id, next.key, next.attrs, encode(next.plain, 'hex') as plain, next.attempts,
+      extract(epoch from next.created_at) * 1000 as created_at_ms, next.of, device.receive_messages, device.receive_groups
     from (
-      select id, key, attrs, plain, attempts, created_at,
+      select id, key, attrs, plain, attempts, created_at, count(*) over () as of,
         sum(octet_length(plain)) over (order by id) - octet_length(plain) as bytes_before
-      from private.whatsapp_inbox
-      where account_id = ${accountId} and device_id = ${deviceId} and next_at <= now()
-      order by id
-      limit ${PAGE_ROWS}
+      from (
+        select id, key, attrs, plain, attempts, created_at
+        from private.whatsapp_inbox
+        where account_id = ${accountId} and device_id = ${deviceId} and next_at <= now()
+        order by id
+        limit ${PAGE_ROWS}
+      ) as due
     ) as next
-    where bytes_before < ${PAGE_BYTES}
-    order by id`);
-  if (rows.length > 0) return { rows: rows.map((row) => openRow(box, deviceId, row)), dueInMs: 0 };
+    left join public.devices as device on device.account_id = ${accountId} and device.id = ${deviceId}
+    where next.bytes_before < ${PAGE_BYTES}
+    order by next.id`);
+  const [first] = rows;
+  const receiving = receivingOf(first);
+  if (first) {
+    const hasMore = rows.length < Number(first['of']) || rows.length === PAGE_ROWS;
+    return {
+      rows: rows.map((row) => openRow(box, deviceId, row)),
+      hasMore,
+      receiving,
+      dueInMs: 0,
+    };
+  }
   const [waiting] = await db.query(sql`
     select extract(epoch from min(next_at) - now()) * 1000 as due_in_ms
     from private.whatsapp_inbox
     where account_id = ${accountId} and device_id = ${deviceId} and next_at is not null`);
   const dueIn = waiting?.['due_in_ms'];
-  return { rows: [], dueInMs: dueIn ? Math.max(0, Number(dueIn)) : undefined };
+  return {
+    rows: [],
+    hasMore: false,
+    receiving,
+    dueInMs: dueIn ? Math.max(0, Number(dueIn)) : undefined,
+  };
 }
 
-/** In the transaction that makes a row what it stands for. False: it is gone already, and nothing is to be done. */
+/**
+ * In the transaction that makes a row what it stands for. `gone`: it is gone already, and nothing is to be done;
+ * `overtaken`: receipts of this device wait for messages, maybe for this one.
+ */
 export async function deleteInboxRow(
   tx: Queries,
   { accountId, deviceId }: InboxOwner,
   id: number,
-): Promise<boolean> {
-  const rows = await tx.query(sql`
+): Promise<'deleted' | 'overtaken' | 'gone'> {
+  const [row] = await tx.query(sql`
     delete from private.whatsapp_inbox
     where account_id = ${accountId} and device_id = ${deviceId} and id = ${id}
-    returning id`);
-  return rows.length > 0;
+    returning exists (
+      select from private.whatsapp_parked_receipts as parked where parked.device_id = ${deviceId}
+    ) as is_overtaken`);
+  if (!row) return 'gone';
+  return row['is_overtaken'] === 't' ? 'overtaken' : 'deleted';
 }
 
 /** It has failed. `retryInMs` undefined: it is given up, and kept for whoever looks. */

@@ -20,6 +20,7 @@ import { startPurge } from './purge.ts';
 import { startMediaRemoval } from './remove-media.ts';
 import { createDeviceMeans } from './whatsapp/device-means.ts';
 import { isOfBaileys } from './whatsapp/is-of-baileys.ts';
+import { shareAsyncStorage } from './whatsapp/one-async-storage.ts';
 import { quietConsole } from './whatsapp/quiet-console.ts';
 import { WhatsappWorker } from './whatsapp/worker.ts';
 
@@ -33,6 +34,7 @@ export async function startIngest(
   log: Log,
 ): Promise<Running & Forgiving & { url: string }> {
   quietConsole(log);
+  shareAsyncStorage();
   const metrics = createMetrics('ingest');
   const database = createDatabase({
     url: config.databaseUrl,

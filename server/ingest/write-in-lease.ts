@@ -17,7 +17,8 @@ type Means = {
   readonly lease: Lease;
   readonly clock: Clock;
   readonly signal: AbortSignal;
-  readonly source: Origin['source'];
+  /** Undefined: nothing that is published is written. */
+  readonly source: Origin['source'] | undefined;
 };
 
 /** Other writers in the same rows: after some tries they are through. */
@@ -36,8 +37,10 @@ export async function writeInLease<T>(
     try {
       const { value: outcome } = await database.transaction(
         async (tx) =>
-          (await holdLease(tx, lease)) === 'held' ? { value: await work(tx) } : undefined,
-        { origin: { source }, signal },
+          (await holdLease(tx, lease, source && { source })) === 'held'
+            ? { value: await work(tx) }
+            : undefined,
+        { signal, wantsLsn: false },
       );
       if (outcome) return outcome.value;
     } catch (error) {

@@ -95,10 +95,10 @@ describe('a row of it', () => {
     const { accountId, deviceId } = worked.context;
     const remove = (owner: { accountId: number; deviceId: number }) =>
       deleteInboxRow(world.owner, owner, id);
-    expect(await remove({ accountId: accountId + 1_000, deviceId })).toBe(false);
-    expect(await remove({ accountId, deviceId })).toBe(true);
-    expect(await remove({ accountId, deviceId })).toBe(false);
-    expect(await read()).toEqual({ rows: [], dueInMs: undefined });
+    expect(await remove({ accountId: accountId + 1_000, deviceId })).toBe('gone');
+    expect(await remove({ accountId, deviceId })).toBe('deleted');
+    expect(await remove({ accountId, deviceId })).toBe('gone');
+    expect(await read()).toMatchObject({ rows: [], dueInMs: undefined });
   });
 
   test('that fails lets the others pass and comes again when it is due; one that is given up never does', async () => {

@@ -81,7 +81,7 @@ describe('keys', () => {
     statements.length = 0;
     await makePreKeys(worked, 1);
     await makePreKeys(worked, 813);
-    expect(statements).toEqual([3, 3]);
+    expect(statements).toEqual([2, 2]);
     expect(await world.keyRows(worked)).toHaveLength(813);
     // Hundreds that are read once each do not push out what is needed all the time.
     expect(worked.cache.stats().entries).toBeLessThan(10);

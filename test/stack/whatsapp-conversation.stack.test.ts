@@ -82,7 +82,8 @@ describe('a conversation', () => {
   });
 
   it('goes both ways, with everything that people do to messages', async () => {
-    const { fake, request } = world;
+    const { fake } = world;
+    const request: WhatsappStack['request'] = (...given) => world.request(...given);
     // She writes.
     const first = await fake.write({ from: ana, to: own }, 'Hola, ¿tienen el azul?');
     const hers = await message((row) => row['message_id'] === first.id);

@@ -16,6 +16,8 @@ export type Message = {
   readonly info: MessageInfo;
   /** As it was decrypted, for what could not be read. */
   readonly raw?: Uint8Array | undefined;
+  /** False: no receipt waits for it, as whoever asks has just seen. */
+  readonly isOvertaken?: boolean;
 };
 
 /** Votes come for weeks; a message that nobody could read is of use for as long as somebody remembers it. */
@@ -29,7 +31,7 @@ const UNKNOWN_DAYS = 30;
 export async function applyMessage(
   tx: Queries,
   owner: Owner,
-  { envelope, said, info, raw }: Message,
+  { envelope, said, info, raw, isOvertaken = true }: Message,
 ): Promise<Received> {
   const { accountId, deviceId, box } = owner;
   const { messageId, isFromMe } = envelope;
@@ -65,7 +67,7 @@ export async function applyMessage(
     const unknown = { ...kept, purpose: 'unknown' as const, daysMax: UNKNOWN_DAYS };
     await keepWhatsappMessage(tx, box, { ...unknown, message: raw });
   }
-  await applyParkedReceipts(tx, { accountId, deviceId, messageIds: [messageId] });
+  if (isOvertaken) await applyParkedReceipts(tx, { accountId, deviceId, messageIds: [messageId] });
   return received;
 }
 

@@ -9,7 +9,7 @@ import type { Phase } from './judge-close.ts';
 import { Link, type Errand, type LinkOutcome } from './link.ts';
 import { forgetUnlinked, isLinked, meOf } from './pairing.ts';
 import { openSession, type DeviceSession } from './session-store.ts';
-import { startWork, type Work } from './start-work.ts';
+import { startWork, type Work, type WorkKind } from './start-work.ts';
 
 export type AttemptOutcome =
   | (LinkOutcome & { readonly version?: string })
@@ -57,8 +57,8 @@ export class Attempt {
     return this.#link?.frameAt;
   }
 
-  ringOutbox(): void {
-    this.#work?.ring();
+  ring(kind: WorkKind): void {
+    this.#work?.ring(kind);
   }
 
   /** What is wanted may be something else now: then it ends. */

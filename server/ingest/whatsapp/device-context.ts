@@ -35,15 +35,17 @@ export type Linked = {
 
 /**
  * One transaction by virtue of the device's lease, as every write of a device's worker is: another worker takes the
- * device before it or after it, never in between. Tried again when it ran into another one.
+ * device before it or after it, never in between. Tried again when it ran into another one. `isPublic: false`: nothing
+ * that anybody sees is written, and the log says nothing of where it comes from.
  * @throws LeaseLost after `onLost` was called. ClarinError. The signal's reason.
  */
 export async function write<T>(
   context: DeviceContext,
   work: (tx: Queries) => Promise<T>,
+  { isPublic = true }: { isPublic?: boolean } = {},
 ): Promise<T> {
   try {
-    return await writeInLease({ ...context, source: 'whatsapp' }, work);
+    return await writeInLease({ ...context, source: isPublic ? 'whatsapp' : undefined }, work);
   } catch (error) {
     if (error instanceof LeaseLost) context.onLost();
     throw error;

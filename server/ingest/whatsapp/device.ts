@@ -16,6 +16,7 @@ import { startInbound, type Inbound } from './inbound.ts';
 import { judgeClose, reconnectMs, type Phase, type Verdict } from './judge-close.ts';
 import { Reconnects } from './reconnect.ts';
 import { deleteSession, SessionOver } from './session-store.ts';
+import type { WorkKind } from './start-work.ts';
 import { StatusBoard } from './status-board.ts';
 
 type Ended = Extract<AttemptOutcome, { kind: 'ended' }>;
@@ -123,8 +124,10 @@ export class Device implements Running {
     this.#changed.ring();
   }
 
-  ringOutbox(): void {
-    this.#attempt?.ringOutbox();
+  /** There may be something to do. */
+  ring(kind: WorkKind | 'inbox'): void {
+    if (kind === 'inbox') this.#inbound.ring();
+    else this.#attempt?.ring(kind);
   }
 
   get accountId(): number {

@@ -2,7 +2,7 @@ import { proto } from '@whiskeysockets/baileys';
 import { ClarinError } from '../../../domain/errors.ts';
 import { backoffMs } from '../../../platform/backoff.ts';
 import type { Running } from '../../../platform/lifecycle.ts';
-import { readReceiving, type Receiving } from '../../commands/read-receiving.ts';
+import type { Receiving } from '../../commands/read-receiving.ts';
 import type { Queries } from '../../../platform/postgres.ts';
 import { waitingFor } from '../../commands/waiting-votes.ts';
 import {
@@ -36,8 +36,8 @@ type Means = {
   readonly onGroup: (jid: string) => void;
 };
 
-/** What a crash left is found by looking; what comes rings. */
-const LOOK_EVERY_MS = 5_000;
+/** What comes rings, what a crash left is looked for by the worker, for all of its devices at once. */
+const LOOK_EVERY_MS = 60_000;
 /** After something that will pass: a database that is away. */
 const PAUSE = { minMs: 250, maxMs: 15_000 };
 /** Passing trouble with one row, with its database there: from then on the others come first. */
@@ -98,9 +98,10 @@ async function takePage(
   const { context } = means;
   const me = means.me();
   if (!me) return LOOK_EVERY_MS;
-  const { rows, dueInMs } = await readInbox(context.database, context.box, context);
+  const page = await readInbox(context.database, context.box, context);
+  const { rows, hasMore, receiving, dueInMs } = page;
   if (rows.length === 0) return dueInMs ?? LOOK_EVERY_MS;
-  const receiving = await readReceiving(context.database, context);
+  let mayBeDue = hasMore;
   for (const row of rows) {
     signal.throwIfAborted();
     await means.turns(MESSAGES, async () => {
@@ -108,11 +109,13 @@ async function takePage(
         await takeRow(means, row, { me, receiving });
         strikes.delete(row.id);
       } catch (error) {
+        mayBeDue = true;
         await judge(means, { row, me, error, strikes });
       }
     });
   }
-  return 0;
+  // What comes meanwhile rings.
+  return mayBeDue ? 0 : LOOK_EVERY_MS;
 }
 
 type World = { readonly me: Me; readonly receiving: Receiving };
@@ -142,9 +145,10 @@ async function takeRow(means: Means, row: InboxRow, { me, receiving }: World): P
   await linkAll(envelope, addresses);
   const work = workOf(means, { row, me, envelope, decoded });
   const isTaken = await write(context, async (tx) => {
-    const isThere = await deleteInboxRow(tx, context, row.id);
-    if (isThere) await work(tx);
-    return isThere;
+    const deleted = await deleteInboxRow(tx, context, row.id);
+    if (deleted === 'gone') return false;
+    await work(tx, deleted === 'overtaken');
+    return true;
   });
   if (isTaken) count(context, 'taken');
   if (envelope.isGroup) means.onGroup(envelope.chat.jid);
@@ -157,7 +161,9 @@ type Taking = {
   readonly decoded: Decoded;
 };
 
-function workOf(means: Means, taking: Taking): (tx: Queries) => Promise<void> {
+type Work = (tx: Queries, isOvertaken: boolean) => Promise<void>;
+
+function workOf(means: Means, taking: Taking): Work {
   const { context } = means;
   const { row, envelope, decoded } = taking;
   const { mapped, info } = decoded;
@@ -169,8 +175,8 @@ function workOf(means: Means, taking: Taking): (tx: Queries) => Promise<void> {
     };
   }
   if (mapped.does !== 'say') return () => Promise.resolve();
-  return async (tx) => {
-    await applyMessage(tx, context, { envelope, said: mapped, info, raw: row.plain });
+  return async (tx, isOvertaken) => {
+    await applyMessage(tx, context, { envelope, said: mapped, info, raw: row.plain, isOvertaken });
   };
 }
 

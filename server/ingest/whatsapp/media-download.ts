@@ -39,8 +39,8 @@ export type DownloadOptions = {
   readonly isFake: boolean;
 };
 
-/** Between two looks; nobody rings, a file of a minute ago is early enough. */
-const LOOK_MS = 2_000;
+/** Between two looks, where nobody rings: the worker looks for all of its devices at once. */
+const LOOK_MS = 60_000;
 /** Of one device at the same time. */
 const FETCHED_MAX = 3;
 const FAULT = { minMs: 1_000, maxMs: 30_000 };
@@ -49,7 +49,7 @@ export function startDownloads(
   context: DeviceContext,
   linked: Linked,
   options: DownloadOptions,
-): Running {
+): Running & { ring(): void } {
   return new Downloads(context, linked, options);
 }
 
@@ -71,6 +71,10 @@ class Downloads implements Running {
     this.#bell = createBell(context.clock);
     this.#reuploads = new Reuploads(linked);
     this.#done = this.#run();
+  }
+
+  ring(): void {
+    this.#bell.ring();
   }
 
   async stop(): Promise<void> {

@@ -38,8 +38,8 @@ export type OutboxOptions = {
 
 /** As many strangers as a careful person may write to. */
 const NEW_CHATS_PER_DAY = 20;
-/** Between two looks, where nobody rings. */
-const LOOK_MS = 2_000;
+/** Between two looks, where nobody rings: the worker looks for all of its devices at once. */
+const LOOK_MS = 60_000;
 /** Messages made ready at the same time. */
 const READYING_MAX = 5;
 const FAULT = { minMs: 500, maxMs: 30_000 };

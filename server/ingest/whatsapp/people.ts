@@ -30,6 +30,8 @@ const DELAY_MS = 200;
 const BATCH = 500;
 const WAITING_MAX = 50_000;
 const GROUPS_MAX = 1_000;
+/** Contacts remembered as they were said last. */
+const SAID_MAX = 2_000;
 
 /**
  * Names and addresses of people and groups, as the phone's address book and WhatsApp have them. Whoever is nobody's
@@ -54,6 +56,18 @@ export function startPeople({ context, addresses, socket }: Means): People {
     write: ([group]) => (group ? writeGroup(context, socket, group) : Promise.resolve()),
   });
   const seenGroups = new Set<string>();
+  const said = new Set<string>();
+  /** WhatsApp says with every message what its writer calls themselves: what was heard lately is not news. */
+  const hearContacts = (given: readonly Partial<Contact>[]): void =>
+    contacts.add(
+      given.filter((contact) => {
+        const text = JSON.stringify(contact);
+        if (said.has(text)) return false;
+        if (said.size >= SAID_MAX) said.clear();
+        said.add(text);
+        return true;
+      }),
+    );
   const hearGroups = (given: readonly { id?: string; subject?: string }[]): void =>
     groups.add(
       given.flatMap(({ id, subject }) =>
@@ -72,8 +86,8 @@ export function startPeople({ context, addresses, socket }: Means): People {
       groups.add([{ jid, subject: undefined }]);
     },
     watch: ({ ev }) => {
-      ev.on('contacts.upsert', (given) => contacts.add(given));
-      ev.on('contacts.update', (given) => contacts.add(given));
+      ev.on('contacts.upsert', hearContacts);
+      ev.on('contacts.update', hearContacts);
       ev.on('groups.upsert', hearGroups);
       ev.on('groups.update', hearGroups);
       ev.on('lid-mapping.update', ({ lid, pn }) =>

@@ -253,8 +253,10 @@ class StoredSession implements DeviceSession {
     const context = this.#context;
     try {
       await this.#persist(() =>
-        write(context, (tx) =>
-          saveWhatsappKeys(tx, context.box, context, { keys: sealed, creds, stanzas }),
+        write(
+          context,
+          (tx) => saveWhatsappKeys(tx, context.box, context, { keys: sealed, creds, stanzas }),
+          { isPublic: false },
         ),
       );
     } catch (error) {

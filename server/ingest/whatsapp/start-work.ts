@@ -5,8 +5,9 @@ import { startDownloads } from './media-download.ts';
 import { startOutbox } from './outbox.ts';
 import { startTellingReads } from './tell-reads.ts';
 
-/** What needs a socket that is logged in. `ring`: there may be something to send. */
-export type Work = Running & { ring(): void };
+/** What needs a socket that is logged in. `ring`: there may be something of this kind to do. */
+export type Work = Running & { ring(kind: WorkKind): void };
+export type WorkKind = 'outbox' | 'downloads' | 'reads';
 
 export type WorkOptions = WhatsAppConfig & {
   /** Of a file that is fetched. */
@@ -23,7 +24,10 @@ export function startWork(context: DeviceContext, linked: Linked, options: WorkO
   const downloads = startDownloads(context, linked, { bytesMax, accountBytesMax, isFake });
   const reads = startTellingReads(context, linked);
   return {
-    ring: () => outbox.ring(),
+    ring: (kind) => {
+      const parts = { outbox, downloads, reads };
+      parts[kind].ring();
+    },
     stop: async () => {
       await Promise.all([outbox.stop(), downloads.stop(), reads.stop()]);
     },

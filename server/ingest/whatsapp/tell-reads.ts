@@ -7,8 +7,8 @@ import { LeaseLost } from '../write-in-lease.ts';
 import { write, type DeviceContext, type Linked } from './device-context.ts';
 import { untilAborted } from './until-aborted.ts';
 
-/** Between two looks. */
-const LOOK_MS = 2_000;
+/** Between two looks, where nobody rings: the worker looks for all of its devices at once. */
+const LOOK_MS = 60_000;
 /** Of one look: a device that comes back does not tell everything at once. */
 const CHATS_MAX = 20;
 const FAULT = { minMs: 2_000, maxMs: 5 * 60_000 };

@@ -7,6 +7,7 @@ import {
 } from '../../../platform/whatsapp-notes.ts';
 import type { Lease } from '../../commands/lease-work.ts';
 import { beatDevicePulses } from '../../commands/set-device-status.ts';
+import { readWaitingWork } from '../../commands/waiting-work.ts';
 import { createBell, type Bell } from '../bell.ts';
 import type { LeaseKind } from '../leases.ts';
 import { listenTo } from '../listen.ts';
@@ -18,6 +19,9 @@ type Means = DeviceMeans & { readonly databaseUrl: string };
 
 /** Between two looks at all devices of this worker, by one statement: what the notes did not say. */
 const LOOK_MS = 5_000;
+/** The same for what there is to do: messages that wait, files, reads. */
+const WORK_MS = 2_000;
+const KINDS = ['outbox', 'downloads', 'reads', 'inbox'] as const;
 /** `connected` is believed for a minute after a frame. */
 const PULSE_MS = 20_000;
 
@@ -72,6 +76,10 @@ export class WhatsappWorker implements Running {
         await this.#look();
         await this.#looking.wait(LOOK_MS, signal);
       }),
+      this.#rounds('what WhatsApp devices have to do could not be looked for', async (signal) => {
+        await this.#ring();
+        await clock.sleep(WORK_MS, signal);
+      }),
       this.#rounds('the pulses of WhatsApp devices were not written', async (signal) => {
         await this.#beat();
         await clock.sleep(PULSE_MS, signal);
@@ -92,7 +100,7 @@ export class WhatsappWorker implements Running {
 
   #hear(note: WhatsappNote, wakeLeases: () => void): void {
     if (note.kind === 'version') return this.#means.breaker.wake();
-    if (note.kind === 'outbox') return this.#held.get(note.deviceId)?.device?.ringOutbox();
+    if (note.kind === 'outbox') return this.#held.get(note.deviceId)?.device?.ring('outbox');
     this.#told.add(note.deviceId);
     this.#looking.ring();
     // Wanted, or no longer: who has what changes.
@@ -134,6 +142,12 @@ export class WhatsappWorker implements Running {
     if (held.device) return held.device.refresh(view, askedAt, isTold);
     const { lease, onLost } = held;
     held.device = new Device(this.#means, { lease, view, onLost }).start();
+  }
+
+  async #ring(): Promise<void> {
+    const waiting = await readWaitingWork(this.#means.database, [...this.#held.keys()]);
+    for (const work of waiting)
+      for (const kind of KINDS) if (work[kind]) this.#held.get(work.deviceId)?.device?.ring(kind);
   }
 
   /** By one statement for all, and of what really came. */
