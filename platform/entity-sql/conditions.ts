@@ -167,7 +167,7 @@ export function searchedColumns(entity: Entity): {
 }
 
 /** That one of the columns holds the text, in the form that its trigram index serves. */
-export function matches(alias: string, columns: readonly string[], search: string): Sql {
+function matches(alias: string, columns: readonly string[], search: string): Sql {
   return anyMatch(columns, search, (name, pattern) => sql`${column(alias, name)} ilike ${pattern}`);
 }
 
