@@ -14,9 +14,6 @@ type Kept = Owner & {
   readonly daysMax: number;
 };
 
-/** Removed by one statement. */
-const BATCH_ROWS = 500;
-
 /** Keeps a message as WhatsApp has it, sealed. One that is kept already stays as it is. */
 export async function keepWhatsappMessage(tx: Queries, box: SecretBox, kept: Kept): Promise<void> {
   const { accountId, deviceId, messageId, isFromMe, purpose, message, daysMax } = kept;
@@ -45,23 +42,6 @@ export async function readWhatsappMessages(
     message: box.openBytes(Buffer.from(row['message'] ?? '', 'hex'), placeOf(deviceId, messageId)),
     isFromMe: row['is_from_me'] === 't',
   }));
-}
-
-/** What need not be kept any longer, a batch of it. Gives how many rows went. */
-export async function forgetWhatsappMessages(
-  tx: Queries,
-  { accountId, deviceId }: Owner,
-): Promise<number> {
-  const rows = await tx.query(sql`
-    delete from private.whatsapp_messages
-    where (device_id, message_id, is_from_me) in (
-      select device_id, message_id, is_from_me
-      from private.whatsapp_messages
-      where account_id = ${accountId} and device_id = ${deviceId} and expires_at < now()
-      limit ${BATCH_ROWS}
-    ) and account_id = ${accountId}
-    returning true as is_gone`);
-  return rows.length;
 }
 
 function placeOf(deviceId: number, messageId: string): string {

@@ -14,11 +14,7 @@ export type ParkedReceipt = {
   readonly at: string;
 };
 
-/** One that overtook its message is minutes early, not days. */
-const HOURS_MAX = 24;
-const BATCH_ROWS = 500;
-
-/** Kept until its message comes, for a day. The same again writes nothing. One statement. */
+/** Kept until its message comes, for a week (server/ingest/purge.ts). The same again writes nothing. One statement. */
 export async function parkReceipts(
   tx: Queries,
   { accountId, deviceId, receipts }: Owner & { readonly receipts: readonly ParkedReceipt[] },
@@ -68,24 +64,6 @@ export async function applyParkedReceipts(tx: Queries, applying: Applying): Prom
     ) as done (message_id, jid, status)
     where parked.account_id = ${accountId} and parked.device_id = ${deviceId}
       and parked.message_id = done.message_id and parked.jid = done.jid and parked.status = done.status`);
-}
-
-/** Those whose message never came, a batch of them. Gives how many rows went. */
-export async function purgeParkedReceipts(
-  tx: Queries,
-  { accountId, deviceId }: Owner,
-): Promise<number> {
-  const rows = await tx.query(sql`
-    delete from private.whatsapp_parked_receipts
-    where (device_id, message_id, jid, status) in (
-      select device_id, message_id, jid, status
-      from private.whatsapp_parked_receipts
-      where account_id = ${accountId} and device_id = ${deviceId}
-        and created_at < now() - make_interval(hours => ${HOURS_MAX})
-      limit ${BATCH_ROWS}
-    ) and account_id = ${accountId}
-    returning true as is_gone`);
-  return rows.length;
 }
 
 function readReceipt(row: TextRow): ParkedReceipt {

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { sql } from '../../platform/sql.ts';
-import { applyParkedReceipts, purgeParkedReceipts } from '../../server/commands/park-receipts.ts';
+import { applyParkedReceipts } from '../../server/commands/park-receipts.ts';
 import { eventually } from '../support/eventually.ts';
 import { openInboundWorld, type InboundWorld, type Receiving } from './whatsapp-inbound-world.ts';
 import { ANA, attrsOf, GROUP, T } from './whatsapp/stanzas.ts';
@@ -136,20 +136,6 @@ describe('receipts', () => {
     heard.receipt({ id: 'O', from: ANA.lid, t: String(T), type: 'read' });
     await hasStatus(device, 'O', 'read');
     await device.all(sql`drop trigger refuse_lid on public.contact_identities`);
-  });
-
-  it('that belong to nothing go after a day', async () => {
-    const device = await world.device();
-    const { accountId, deviceId } = device;
-    device.socket().receipt({ id: 'NEVER', from: ANA.lid, t: String(T) });
-    await isParked(device, 'NEVER delivered');
-    const purge = () =>
-      world.owner.transaction((tx) => purgeParkedReceipts(tx, { accountId, deviceId }));
-    expect((await purge()).value).toBe(0);
-    await device.all(sql`
-      update private.whatsapp_parked_receipts set created_at = now() - interval '25 hours'
-      where device_id = ${deviceId}`);
-    expect((await purge()).value).toBe(1);
   });
 
   it('of one of a group are nobody else’s', async () => {

@@ -1,11 +1,8 @@
 import type { WASocket } from '@whiskeysockets/baileys';
 import type { Running } from '../../../platform/lifecycle.ts';
-import { forgetWhatsappMessages } from '../../commands/keep-whatsapp-message.ts';
-import { purgeParkedReceipts } from '../../commands/park-receipts.ts';
 import type { Me } from '../../whatsapp/map-message.ts';
-import { LeaseLost } from '../write-in-lease.ts';
 import { createAddressBook } from './addresses.ts';
-import { write, type DeviceContext } from './device-context.ts';
+import type { DeviceContext } from './device-context.ts';
 import { startHistory } from './history.ts';
 import { startInbox } from './inbox.ts';
 import { startPeople } from './people.ts';
@@ -20,9 +17,6 @@ export type Inbound = Running & {
   /** For every new socket, right after it was made: it says by itself when it is logged in, and when it is over. */
   watch(socket: WASocket): void;
 };
-
-/** Between two looks for what need not be kept any longer. */
-const TIDY_EVERY_MS = 3_600_000;
 
 /**
  * Everything that comes in by a device, for as long as its lease is held, with a socket or without one: what is in the
@@ -53,7 +47,6 @@ export function startInbound(
   const receipts = startReceipts({ context, me, addresses, turns });
   const stubs = startStubs(context, () => inbox.ring());
   const presences = startPresences(context);
-  const tidying = startTidying(context);
   return {
     ring: () => inbox.ring(),
     watch: (given) => {
@@ -67,38 +60,8 @@ export function startInbound(
     },
     stop: async () => {
       // What is collected is written while there still is somebody to write it.
-      await Promise.all([receipts, stubs, presences, people, tidying].map((part) => part.stop()));
+      await Promise.all([receipts, stubs, presences, people].map((part) => part.stop()));
       await Promise.all([inbox.stop(), history.stop()]);
-    },
-  };
-}
-
-function startTidying(context: DeviceContext): Running {
-  const stopping = new AbortController();
-  const signal = AbortSignal.any([context.signal, stopping.signal]);
-  const { accountId, deviceId } = context;
-  const run = async (): Promise<void> => {
-    while (!signal.aborted) {
-      // Not all devices of a worker that begins at once.
-      const waitMs = TIDY_EVERY_MS * (0.5 + context.clock.random());
-      await context.clock.sleep(waitMs, signal).catch(() => undefined);
-      if (signal.aborted) return;
-      try {
-        await write(context, async (tx) => {
-          await purgeParkedReceipts(tx, { accountId, deviceId });
-          await forgetWhatsappMessages(tx, { accountId, deviceId });
-        });
-      } catch (error) {
-        if (error instanceof LeaseLost) return;
-        context.log.warn({ error }, 'what is over was not removed');
-      }
-    }
-  };
-  const done = run();
-  return {
-    stop: async () => {
-      stopping.abort();
-      await done;
     },
   };
 }
