@@ -128,6 +128,7 @@ create table private.whatsapp_first_contacts (
   primary key (device_id, chat_id)
 );
 create index whatsapp_first_contacts_created_at on private.whatsapp_first_contacts (device_id, created_at);
+create index whatsapp_first_contacts_chat_id on private.whatsapp_first_contacts (chat_id);
 
 -- Chats that were read here, which WhatsApp is still to be told.
 create table private.whatsapp_reads (

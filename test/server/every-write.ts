@@ -144,6 +144,7 @@ async function writeDevices(run: Run, { n }: World): Promise<void> {
   await run('POST /api/devices/{id}/disconnect', undefined, id);
   await run('POST /api/devices/{id}/logout', undefined, id);
   await run('DELETE /api/devices/{id}', undefined, id);
+  await run('POST /ops/devices/versions', { version: `2.3000.${1_000_000 + n}` });
 }
 
 async function writeChats(run: Run, { caller, n }: World): Promise<void> {

@@ -106,7 +106,8 @@ async function takePage(
     signal.throwIfAborted();
     await means.turns(MESSAGES, async () => {
       try {
-        await takeRow(means, row, { me, receiving });
+        const mayWake = await takeRow(means, row, { me, receiving });
+        mayBeDue ||= mayWake;
         strikes.delete(row.id);
       } catch (error) {
         mayBeDue = true;
@@ -120,7 +121,8 @@ async function takePage(
 
 type World = { readonly me: Me; readonly receiving: Receiving };
 
-async function takeRow(means: Means, row: InboxRow, { me, receiving }: World): Promise<void> {
+/** True: votes that were put by may be due because of it. */
+async function takeRow(means: Means, row: InboxRow, { me, receiving }: World): Promise<boolean> {
   const { context, addresses } = means;
   const nowMs = context.clock.now();
   const decoded = decodeStanza(row, { me, nowMs });
@@ -129,7 +131,7 @@ async function takeRow(means: Means, row: InboxRow, { me, receiving }: World): P
     const aside = { error: 'history: read when there is time', retryInMs: HISTORY_ASIDE_MS };
     await write(context, (tx) => failInboxRow(tx, context, row.id, aside));
     means.onHistory(row, mapped.notification);
-    return;
+    return false;
   }
   if (mapped.does === 'link') await linkPairs(context, addresses, mapped.pairs);
   const envelope = await completed(decoded.envelope, addresses);
@@ -140,7 +142,7 @@ async function takeRow(means: Means, row: InboxRow, { me, receiving }: World): P
   if (!isWanted || mapped.does === 'nothing' || mapped.does === 'link') {
     await write(context, (tx) => deleteInboxRow(tx, context, row.id));
     count(context, isWanted ? 'nothing' : 'unwanted');
-    return;
+    return false;
   }
   await linkAll(envelope, addresses);
   const work = workOf(means, { row, me, envelope, decoded });
@@ -152,6 +154,7 @@ async function takeRow(means: Means, row: InboxRow, { me, receiving }: World): P
   });
   if (isTaken) count(context, 'taken');
   if (envelope.isGroup) means.onGroup(envelope.chat.jid);
+  return mapped.does === 'say' && mapped.poll !== undefined;
 }
 
 type Taking = {
