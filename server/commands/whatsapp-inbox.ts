@@ -36,6 +36,9 @@ export type InboxPage = {
   readonly dueInMs: number | undefined;
 };
 
+/** Why a part of history stays in the inbox: it is read when a socket is there, and only then. */
+export const HISTORY_WAITS = 'history: read when there is time';
+
 /** For a page: what one worker holds in memory of one device. */
 const PAGE_ROWS = 50;
 const PAGE_BYTES = 1 << 20;
@@ -72,6 +75,18 @@ export function insertIntoInbox(
       with ordinality as stanza (key, attrs, plain, place)
     order by stanza.place
     on conflict (key) do nothing`;
+}
+
+/**
+ * What is due in the inbox of a device and can be written without a socket, though not without a session, which says who
+ * we are: a statement for `exists`.
+ */
+export function inboxOf(deviceId: Sql): Sql {
+  return sql`
+    select from private.whatsapp_inbox as stanza
+    join private.whatsapp_sessions as session on session.device_id = stanza.device_id
+    where stanza.device_id = ${deviceId} and stanza.next_at <= clock_timestamp()
+      and stanza.error is distinct from ${HISTORY_WAITS}`;
 }
 
 /**

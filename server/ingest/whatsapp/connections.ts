@@ -1,6 +1,7 @@
 import { FINAL_DEVICE_CODES } from '../../../domain/device-status.ts';
 import type { Queries } from '../../../platform/postgres.ts';
 import { sql } from '../../../platform/sql.ts';
+import { inboxOf } from '../../commands/whatsapp-inbox.ts';
 
 export type Pairing = {
   readonly id: number;
@@ -33,7 +34,7 @@ const isOver = sql`
 
 /**
  * Every device that somebody has to do something for has a lease: a statement that gives their names. Also one that is
- * no longer wanted, until it says so.
+ * no longer wanted, until it says so, and until what came to it is written: WhatsApp will not send it again.
  */
 export const wantedDevices = sql`
   select 'whatsapp:' || device.id
@@ -41,7 +42,8 @@ export const wantedDevices = sql`
   join public.accounts as account on account.id = device.account_id
   where device.status in ('pairing', 'connecting', 'connected')
     or (device.wanted = 'logged_out' and device.status <> 'logged_out')
-    or (device.wanted = 'connected' and account.is_active and not (${isOver}))`;
+    or (device.wanted = 'connected' and account.is_active and not (${isOver}))
+    or exists (${inboxOf(sql`device.id`)})`;
 
 /** The number in a lease's name. */
 export function deviceOf(resource: string): number {

@@ -15,7 +15,8 @@ import type { DeviceMeans } from './device-means.ts';
 import { startInbound, type Inbound } from './inbound.ts';
 import { judgeClose, reconnectMs, type Phase, type Verdict } from './judge-close.ts';
 import { Reconnects } from './reconnect.ts';
-import { deleteSession, SessionOver } from './session-store.ts';
+import { isLinked, meOf } from './pairing.ts';
+import { deleteSession, readCreds, SessionOver } from './session-store.ts';
 import type { WorkKind } from './start-work.ts';
 import { StatusBoard } from './status-board.ts';
 
@@ -29,6 +30,8 @@ const OUTDATED = { minMs: 60_000, maxMs: 5 * 60_000 };
 const FAULT_RETRY_MS = 15 * 60_000;
 /** A device that cannot be connected cannot say that it leaves: after so many tries it is forgotten here. */
 const LOGOUT_TRIES_MAX = 3;
+/** What came before a session goes is written first. */
+const DRAIN_MS = 5 * 60_000;
 /** What came in is still written, for so long. */
 const STOP_MS = 6_000;
 
@@ -37,7 +40,7 @@ const STOP_MS = 6_000;
  * far it is (`status`, `status_code`):
  *
  *   rest        nothing is wanted, or nothing can be done before people do something: the status says what it is, and
- *               the worker gives the lease back. New wishes come by `refresh`
+ *               the worker gives the lease back when the inbox is empty. New wishes come by `refresh`
  *   connecting  a turn at the gate, a version from the breaker, a session, a socket. Linked: it logs in. Not linked, and
  *               people ask for it: it pairs, and then logs in with what that gave (515)
  *   pairing     a QR or a code is shown; again `connecting` when it was used, `disconnected` when nobody did
@@ -45,7 +48,7 @@ const STOP_MS = 6_000;
  *   backoff     the socket ended, and judge-close.ts says to try again: `connecting`, with why and `retry_at`
  *   final       ... or says not to: no worker has the device until people ask anew, who clear the code, or until
  *               `retry_at`
- *   logout      WhatsApp is told if it can be, the session is deleted either way
+ *   logout      WhatsApp is told if it can be, the session is deleted either way, when what came by it is written
  *
  * One socket at a time, each with a session of its own, both over before the next. Whatever is wanted meanwhile ends the
  * attempt under way, and the loop begins anew. Who finds that the lease is lost ends everything and writes nothing.
@@ -67,6 +70,8 @@ export class Device implements Running {
   #isHurried = false;
   #attempt: Attempt | undefined;
   #me: Me | undefined;
+  /** Its credentials are of no use to us, however often they are read. */
+  #isUnreadable = false;
   #troubles = 0;
   #logoutTries = 0;
   #done: Promise<void> = Promise.resolve();
@@ -164,6 +169,7 @@ export class Device implements Running {
     const goal = chooseGoal(this.#view);
     if (goal.kind === 'rest') {
       if (goal.state) await this.#board.tell({ ...goal.state, retryAtMs: undefined });
+      if (!this.#me && this.#view.hasSession && !this.#isUnreadable) await this.#readMe();
       return this.#changed.wait(Infinity, this.#stopping.signal);
     }
     if (goal.kind !== 'logout') this.#logoutTries = 0;
@@ -177,16 +183,29 @@ export class Device implements Running {
     }
   }
 
+  /** What a worker that is no more left in the inbox is written without a socket. Never rejects: it rests either way. */
+  async #readMe(): Promise<void> {
+    try {
+      const creds = await readCreds(this.#context);
+      if (creds && isLinked(creds)) this.#hearMe(meOf(creds));
+    } catch (error) {
+      this.#isUnreadable = !(error instanceof ClarinError) || error.code === 'configuration';
+      this.#context.log.warn({ error }, 'who a device is could not be read');
+    }
+  }
+
+  #hearMe(me: Me): void {
+    this.#me = me;
+    this.#inbound.ring();
+  }
+
   #hooks(): AttemptHooks {
     return {
       stopping: this.#stopping.signal,
       view: () => this.#view,
       onInbox: () => this.#inbound.ring(),
       onMade: (socket) => this.#inbound.watch(socket),
-      onMe: (me) => {
-        this.#me = me;
-        this.#inbound.ring();
-      },
+      onMe: (me) => this.#hearMe(me),
       onPhase: (phase) => this.#enter(phase),
       onClosed: (retryAtMs) =>
         this.#board.tell({ status: 'connecting', code: 'client_outdated', retryAtMs }),
@@ -211,7 +230,7 @@ export class Device implements Running {
       case 'not_paired':
         return goal.kind === 'logout' ? this.#logOut() : this.#finish('not_paired');
       case 'refused':
-        await deleteSession(this.#context, this.#means.keys);
+        await this.#forget();
         await write(this.#context, (tx) => endPairing(tx, { accountId, deviceId }));
         return this.#finish(outcome.code);
       case 'ended':
@@ -248,7 +267,7 @@ export class Device implements Running {
     const { code, retryMs, isUnlinked, isFault } = verdict;
     const { accountId, deviceId } = this.#context;
     if (isFault) this.#alarm(undefined);
-    if (isUnlinked) await deleteSession(this.#context, this.#means.keys);
+    if (isUnlinked) await this.#forget();
     if (this.#view.pairing)
       await write(this.#context, (tx) => endPairing(tx, { accountId, deviceId }));
     return this.#finish(code, retryMs);
@@ -259,13 +278,31 @@ export class Device implements Running {
     this.#logoutTries++;
     if (verdict.kind !== 'final' && this.#logoutTries < LOGOUT_TRIES_MAX)
       return this.#backOff('connection_lost', attempts, TROUBLE);
-    await deleteSession(this.#context, this.#means.keys);
+    await this.#forget();
     return this.#finish('logout_unconfirmed');
   }
 
   async #logOut(): Promise<void> {
-    await deleteSession(this.#context, this.#means.keys);
+    await this.#forget();
     await this.#say({ status: 'logged_out', code: undefined, retryAtMs: undefined });
+  }
+
+  /**
+   * The session goes, and after what came by it: without it nobody can say any more whose messages those are, and
+   * WhatsApp does not send them again.
+   */
+  async #forget(): Promise<void> {
+    const { clock, keys } = this.#means;
+    const { signal } = this.#stopping;
+    const waiting = new AbortController();
+    const late = clock.sleep(DRAIN_MS, AbortSignal.any([signal, waiting.signal])).then(
+      () => this.#context.log.warn('what came is not written yet, and its session goes'),
+      () => undefined,
+    );
+    await Promise.race([this.#inbound.drained(), late]);
+    waiting.abort();
+    signal.throwIfAborted();
+    await deleteSession(this.#context, keys);
   }
 
   /** Nothing more is tried; the lease goes. */

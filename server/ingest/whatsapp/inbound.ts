@@ -14,6 +14,8 @@ import { createTurns } from './turns.ts';
 export type Inbound = Running & {
   /** There is something new in the inbox. */
   ring(): void;
+  /** Resolves when what is in the inbox was written, or cannot be now. */
+  drained(): Promise<void>;
   /** For every new socket, right after it was made: it says by itself when it is logged in, and when it is over. */
   watch(socket: WASocket): void;
 };
@@ -49,6 +51,7 @@ export function startInbound(
   const presences = startPresences(context);
   return {
     ring: () => inbox.ring(),
+    drained: () => inbox.drained(),
     watch: (given) => {
       for (const part of [receipts, stubs, presences, people]) part.watch(given);
       given.ev.on('connection.update', ({ connection }) => {

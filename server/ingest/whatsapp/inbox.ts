@@ -8,6 +8,7 @@ import { waitingFor } from '../../commands/waiting-votes.ts';
 import {
   deleteInboxRow,
   failInboxRow,
+  HISTORY_WAITS,
   readInbox,
   type InboxRow,
 } from '../../commands/whatsapp-inbox.ts';
@@ -54,22 +55,32 @@ const DAY_MS = 86_400_000;
 /** Whose turn it is to do something to a device's messages. */
 export const MESSAGES = 'messages';
 
+export type Inbox = Running & {
+  ring(): void;
+  /** Resolves when nothing is due that was there when this was called, or when it has been stopped. */
+  drained(): Promise<void>;
+};
+
 /**
  * Makes messages of what was decrypted, in its order: each in one transaction with the end of its row in the inbox. One
  * that fails for what is in it is tried again later and keeps nobody waiting; after some tries it is given up and kept,
  * and its place is shown. When the database is away everything waits.
  */
-export function startInbox(means: Means): Running & { ring(): void } {
+export function startInbox(means: Means): Inbox {
   const { context } = means;
   const stopping = new AbortController();
   const signal = AbortSignal.any([context.signal, stopping.signal]);
   const bell = createBell(context.clock);
   const strikes = new Map<number, number>();
+  let looks = 0;
+  let onQuiet: ((looked: number) => void)[] = [];
   const run = async (): Promise<void> => {
     for (let failures = 0; !signal.aborted;) {
       try {
+        looks++;
         const waitMs = await takePage(means, strikes, signal);
         failures = 0;
+        if (waitMs > 0) for (const hear of onQuiet) hear(looks);
         if (waitMs > 0) await bell.wait(Math.min(waitMs, LOOK_EVERY_MS), signal);
       } catch (error) {
         if (signal.aborted || error instanceof LeaseLost) return;
@@ -82,6 +93,15 @@ export function startInbox(means: Means): Running & { ring(): void } {
   const done = run();
   return {
     ring: () => bell.ring(),
+    drained: async () => {
+      const from = looks;
+      const quiet = new Promise<void>((resolve) => {
+        onQuiet = [...onQuiet, (looked) => (looked > from ? resolve() : undefined)];
+      });
+      bell.ring();
+      await Promise.race([quiet, done]);
+      onQuiet = [];
+    },
     stop: async () => {
       stopping.abort();
       await done;
@@ -128,7 +148,7 @@ async function takeRow(means: Means, row: InboxRow, { me, receiving }: World): P
   const decoded = decodeStanza(row, { me, nowMs });
   const { mapped } = decoded;
   if (mapped.does === 'history') {
-    const aside = { error: 'history: read when there is time', retryInMs: HISTORY_ASIDE_MS };
+    const aside = { error: HISTORY_WAITS, retryInMs: HISTORY_ASIDE_MS };
     await write(context, (tx) => failInboxRow(tx, context, row.id, aside));
     means.onHistory(row, mapped.notification);
     return false;

@@ -107,6 +107,12 @@ export async function openSession(
   return new StoredSession(context, options, { sealer, creds });
 }
 
+/** The credentials as they were written last; undefined: there is no session. @throws as `openSession`. */
+export async function readCreds(context: DeviceContext): Promise<AuthenticationCreds | undefined> {
+  const sealed = await readWhatsappSession(context.database, context);
+  return sealed && createKeySealer(context.box, context.deviceId).openCreds(sealed);
+}
+
 /** The device is logged out: keys and credentials go. After its session was closed. @throws as `openSession`. */
 export async function deleteSession(context: DeviceContext, cache: KeyCache): Promise<void> {
   await write(context, (tx) => deleteWhatsappSession(tx, context));
