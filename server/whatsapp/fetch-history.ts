@@ -1,4 +1,5 @@
 import { createDecipheriv, createHmac, timingSafeEqual } from 'node:crypto';
+import { createRequire } from 'node:module';
 import { promisify } from 'node:util';
 import { inflate } from 'node:zlib';
 import { getMediaKeys, proto } from '@whiskeysockets/baileys';
@@ -9,6 +10,11 @@ import { fileAddress } from './file-address.ts';
 /** Of a part, as it is kept and as it is unpacked: it is held in memory, and no phone sends one as large. */
 const BYTES_MAX = 64 * 1024 * 1024;
 const UNPACKED_MAX = 256 * 1024 * 1024;
+/**
+ * Numbers that are read to decode it, two or three for each field: a field takes two bytes and, decoded, a hundred times
+ * as much, so that a small part could be more than the process has. Ten times what the largest phone sends.
+ */
+const NUMBERS_MAX = 4_000_000;
 const MAC_BYTES = 10;
 const TIMEOUT_MS = 10 * 60_000;
 /** It is never asked for again once its time is over. */
@@ -16,10 +22,25 @@ const GONE = [403, 404, 410];
 
 const unpack = promisify(inflate);
 
+/** More than we take, now and whenever it is asked for again. */
+export class HistoryTooLarge extends Error {
+  constructor(what: string, options?: ErrorOptions) {
+    super(`a part of history is too large: ${what}`, options);
+    this.name = 'HistoryTooLarge';
+  }
+}
+
+/** What Baileys decodes with: it takes no reader that is not of its own library. */
+type Reader = Uint8Array & { uint32(): number };
+const ofBaileys = createRequire(createRequire(import.meta.url).resolve('@whiskeysockets/baileys'));
+const protobuf = ofBaileys('protobufjs/minimal') as {
+  readonly Reader: { create(bytes: Uint8Array): Reader };
+};
+
 /**
  * A part of history, from the notification itself where it is small, else from WhatsApp's host. Not as Baileys fetches it:
  * that neither ends when it is asked to, nor looks at what authenticates it, nor has a bound.
- * @throws FileGone, DamagedFile, and whatever ends a connection.
+ * @throws FileGone, DamagedFile, HistoryTooLarge, and whatever ends a connection.
  */
 export async function fetchHistory(
   notification: proto.Message.IHistorySyncNotification,
@@ -58,7 +79,23 @@ export async function openHistory(sealed: Uint8Array, mediaKey: Uint8Array): Pro
 }
 
 async function readHistory(packed: Uint8Array): Promise<proto.IHistorySync> {
-  return proto.HistorySync.decode(await unpack(packed, { maxOutputLength: UNPACKED_MAX }));
+  const bytes = await unpack(packed, { maxOutputLength: UNPACKED_MAX }).catch((error: unknown) => {
+    if ((error as { code?: unknown }).code !== 'ERR_BUFFER_TOO_LARGE') throw error;
+    throw new HistoryTooLarge('unpacked', { cause: error });
+  });
+  return proto.HistorySync.decode(countingReader(bytes));
+}
+
+/** Every tag and every length goes by `uint32`, at whatever depth. */
+function countingReader(bytes: Uint8Array): Reader {
+  const reader = protobuf.Reader.create(bytes);
+  const read = reader.uint32.bind(reader);
+  let left = NUMBERS_MAX;
+  reader.uint32 = () => {
+    if (left-- <= 0) throw new HistoryTooLarge('decoded');
+    return read();
+  };
+  return reader;
 }
 
 async function collect(source: AsyncIterable<Uint8Array>): Promise<Buffer> {

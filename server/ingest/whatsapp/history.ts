@@ -4,7 +4,7 @@ import type { Running } from '../../../platform/lifecycle.ts';
 import { readReceiving } from '../../commands/read-receiving.ts';
 import { deleteInboxRow, failInboxRow, type InboxRow } from '../../commands/whatsapp-inbox.ts';
 import { signalHistory } from '../../commands/whatsapp-signal.ts';
-import { fetchHistory } from '../../whatsapp/fetch-history.ts';
+import { fetchHistory, HistoryTooLarge } from '../../whatsapp/fetch-history.ts';
 import { FileGone } from '../../whatsapp/fetch-file.ts';
 import { mapHistory, type History } from '../../whatsapp/map-history.ts';
 import { createBell } from '../bell.ts';
@@ -137,11 +137,11 @@ async function readPart(means: Means, part: Part): Promise<void> {
     await readAppState(context, socket);
 }
 
-/** It cannot be had now. After days it never will, nor when WhatsApp has it no more. */
+/** It cannot be had now. After days it never will, nor when WhatsApp has it no more, or when it is too much. */
 async function postpone(context: DeviceContext, row: InboxRow, error: unknown): Promise<void> {
   const says = error instanceof Error ? error.message : String(error);
   const isOld = context.clock.now() - row.createdAtMs > DAYS_MAX * DAY_MS;
-  const isOver = isOld || error instanceof FileGone;
+  const isOver = isOld || error instanceof FileGone || error instanceof HistoryTooLarge;
   const retryInMs = isOver ? undefined : backoffMs(row.attempts, RETRY);
   context.log.warn({ error, isOver }, 'a part of history could not be had');
   await write(context, (tx) => failInboxRow(tx, context, row.id, { error: says, retryInMs }));

@@ -2,7 +2,11 @@ import { createCipheriv, createHmac } from 'node:crypto';
 import { deflateSync } from 'node:zlib';
 import { getMediaKeys, proto } from '@whiskeysockets/baileys';
 import { describe, expect, it } from 'vitest';
-import { fetchHistory, openHistory } from '../../../server/whatsapp/fetch-history.ts';
+import {
+  fetchHistory,
+  HistoryTooLarge,
+  openHistory,
+} from '../../../server/whatsapp/fetch-history.ts';
 
 const mediaKey = Buffer.alloc(32, 4);
 const { signal } = new AbortController();
@@ -47,5 +51,21 @@ describe('a part of history', () => {
     await expect(fetchHistory({ initialHistBootstrapInlinePayload }, signal)).rejects.toThrow(
       'incorrect header check',
     );
+  });
+
+  it.each([
+    ['decoded', 'an empty conversation', Buffer.from([0x12, 0x00])],
+    // Tag and length of a conversation, of an entry in it, of its message, and two numbers of that.
+    ['decoded', 'a message', Buffer.from('1208120612040a02180a', 'hex').subarray(0, 10)],
+    ['unpacked', 'text', Buffer.from([0x0a, 0x01, 0x41])],
+  ])('that would be more than a process has is not %s: full of %s', async (what, _, part) => {
+    const bytes = Buffer.alloc((what === 'unpacked' ? 257 : 200) << 20, part);
+    const initialHistBootstrapInlinePayload = deflateSync(bytes);
+    expect(initialHistBootstrapInlinePayload.length).toBeLessThan(2 << 20);
+    const before = process.memoryUsage().rss;
+    await expect(fetchHistory({ initialHistBootstrapInlinePayload }, signal)).rejects.toThrow(
+      HistoryTooLarge,
+    );
+    expect(process.memoryUsage().rss - before).toBeLessThan(1_500 << 20);
   });
 });
