@@ -1,4 +1,4 @@
-import { pino, type Logger } from 'pino';
+import { pino, stdSerializers, type DestinationStream, type Logger } from 'pino';
 
 export type Log = Logger;
 export type Component =
@@ -28,18 +28,47 @@ const SECRETS = [
 
 /**
  * Structured log, one JSON line per state change on standard output. Children carry `component`, and where they
- * are known `account` and `request`.
+ * are known `account` and `request`. `destination`: elsewhere.
  */
-export function createLog(options: { component: Component; level: string }): Log {
-  return pino({
-    level: options.level,
-    base: { component: options.component },
-    timestamp: () => `,"at":"${new Date().toISOString()}"`,
-    messageKey: 'message',
-    errorKey: 'error',
-    redact: {
-      paths: SECRETS.flatMap((name) => [`["${name}"]`, `*["${name}"]`, `*.*["${name}"]`]),
-      censor: '[secret]',
+export function createLog(
+  options: { component: Component; level: string },
+  destination?: DestinationStream,
+): Log {
+  return pino(
+    {
+      level: options.level,
+      base: { component: options.component },
+      timestamp: () => `,"at":"${new Date().toISOString()}"`,
+      messageKey: 'message',
+      errorKey: 'error',
+      serializers: { error: describeError },
+      redact: {
+        paths: SECRETS.flatMap((name) => [`["${name}"]`, `*["${name}"]`, `*.*["${name}"]`]),
+        censor: '[secret]',
+      },
     },
-  });
+    destination,
+  );
+}
+
+/** What is written of an error besides its words. */
+const TOLD = [
+  ...['name', 'code', 'errno', 'syscall', 'status', 'statusCode', 'constraint', 'table', 'schema'],
+  ...['kind', 'reason', 'requestId', 'untilMs'],
+];
+
+/**
+ * Libraries hang on their errors what they were at: Boom the stanza, Postgres the row that was refused, libsignal a key
+ * and whose it is. Of all that only names and numbers are written, and what was caused by what stays in the stack.
+ */
+function describeError(given: unknown): unknown {
+  if (!(given instanceof Error)) return given;
+  const { type, message, stack } = stdSerializers.err(given);
+  const told = Object.fromEntries(
+    TOLD.flatMap((name) => {
+      const value: unknown = (given as unknown as Record<string, unknown>)[name];
+      return typeof value === 'string' || typeof value === 'number' ? [[name, value]] : [];
+    }),
+  );
+  return { type, message, stack, ...told };
 }
