@@ -32,16 +32,26 @@ export function createCollector<T>(options: Options<T>): Collector<T> {
   const signal = AbortSignal.any([context.signal, stopping.signal]);
   const bell = createBell(context.clock);
   let waiting: T[] = [];
+  const keepNewest = (): void => {
+    if (waiting.length <= max) return;
+    context.log.warn({ dropped: waiting.length - max }, `too many ${what}`);
+    waiting = waiting.slice(-max);
+  };
   const flush = async (): Promise<void> => {
     while (waiting.length > 0) {
+      // Out of what waits: while they are written, others come, and those that are too many go from the front.
       const items = waiting.slice(0, batch);
+      waiting = waiting.slice(items.length);
       try {
         await options.write(items);
       } catch (error) {
-        if (error instanceof LeaseLost || context.signal.aborted || isPassing(error)) throw error;
+        if (error instanceof LeaseLost || context.signal.aborted || isPassing(error)) {
+          waiting = [...items, ...waiting];
+          keepNewest();
+          throw error;
+        }
         context.log.warn({ error, count: items.length }, `${what} could not be written`);
       }
-      waiting = waiting.slice(items.length);
     }
   };
   const run = async (): Promise<void> => {
@@ -65,10 +75,7 @@ export function createCollector<T>(options: Options<T>): Collector<T> {
     add: (items) => {
       if (items.length === 0) return;
       waiting = [...waiting, ...items];
-      if (waiting.length > max) {
-        context.log.warn({ dropped: waiting.length - max }, `too many ${what}`);
-        waiting = waiting.slice(-max);
-      }
+      keepNewest();
       bell.ring();
     },
     stop: async () => {
