@@ -24,6 +24,11 @@ type Options = {
   readonly isFromMe: boolean;
   /** In a group: who wrote it. */
   readonly from?: string | undefined;
+  /**
+   * In a group: every address of whoever wrote it, which has to be who wrote what could not be read under this id: others
+   * of the group know the id too. Undefined: our own phone says whose it is.
+   */
+  readonly writers?: readonly string[] | undefined;
   /** What the writer calls themselves. */
   readonly fromName?: string | undefined;
   /** Of a chat that begins with it: a group's subject, or what the phone calls the person. */
@@ -235,10 +240,13 @@ async function fillPlaceholder(
   options: Options,
   place: Place,
 ): Promise<Said | undefined> {
-  const { accountId, messageId, isFromMe, content } = options;
+  const { accountId, messageId, isFromMe, content, writers } = options;
   const columns = columnsOf(content);
+  const isTheirs = writers
+    ? sql`(from_jid is null or from_jid = any(${[...writers]}::text[]))`
+    : sql`true`;
   const placeholder = sql`
-    ${storedMessage(options, place)} and message_type = 'unknown' and is_from_me = ${isFromMe}`;
+    ${storedMessage(options, place)} and message_type = 'unknown' and is_from_me = ${isFromMe} and ${isTheirs}`;
   const [row] = await tx.query(sql`
     with file as (${insertFile(options, sql`exists (${placeholder})`)}), said as (
       update public.messages as message
@@ -247,7 +255,7 @@ async function fillPlaceholder(
         media_id = (select id from file), poll = ${columns.poll}::jsonb, location = ${columns.location}::jsonb
       where message.account_id = ${accountId} and message.chat_id = ${place.chatId}
         and message.message_id = ${messageId} and message.message_type = 'unknown'
-        and message.is_from_me = ${isFromMe} and message.revoked_at is null
+        and message.is_from_me = ${isFromMe} and message.revoked_at is null and ${isTheirs}
       returning message.id
     )
     select (select id from said) as id, (select id from file) as media_id`);

@@ -18,6 +18,8 @@ export type Message = {
   readonly raw?: Uint8Array | undefined;
   /** False: no receipt waits for it, as whoever asks has just seen. */
   readonly isOvertaken?: boolean;
+  /** Our own phone has found it again, and says whose it is. */
+  readonly isResent?: boolean;
 };
 
 /** Votes come for weeks; a message that nobody could read is of use for as long as somebody remembers it. */
@@ -31,7 +33,7 @@ const UNKNOWN_DAYS = 30;
 export async function applyMessage(
   tx: Queries,
   owner: Owner,
-  { envelope, said, info, raw, isOvertaken = true }: Message,
+  { envelope, said, info, raw, isOvertaken = true, isResent = false }: Message,
 ): Promise<Received> {
   const { accountId, deviceId, box } = owner;
   const { messageId, isFromMe } = envelope;
@@ -43,6 +45,7 @@ export async function applyMessage(
     sentAt: said.at,
     isFromMe,
     from: envelope.from,
+    writers: isResent ? undefined : writersOf(envelope),
     fromName: envelope.fromName,
     content: said.content,
     quoted: said.quoted,
@@ -69,6 +72,11 @@ export async function applyMessage(
   }
   if (isOvertaken) await applyParkedReceipts(tx, { accountId, deviceId, messageIds: [messageId] });
   return received;
+}
+
+function writersOf({ isGroup, isFromMe, from, writer }: Envelope): string[] | undefined {
+  if (!isGroup || isFromMe) return undefined;
+  return [from, writer?.jid, writer?.lid].flatMap((address) => address ?? []);
 }
 
 /** What a file is fetched by: the message's key, and of its content the file alone. */

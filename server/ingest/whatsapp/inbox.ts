@@ -241,7 +241,7 @@ async function resend(
   const envelope = readEnvelope(info, nowMs);
   const mapped = envelope && info.message && mapMessage(info.message, { envelope, nowMs });
   if (envelope && mapped?.does === 'say')
-    await applyMessage(tx, context, { envelope, said: mapped, info });
+    await applyMessage(tx, context, { envelope, said: mapped, info, isResent: true });
 }
 
 async function completed(
