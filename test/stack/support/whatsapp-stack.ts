@@ -5,7 +5,7 @@ import type { Database } from '../../../platform/postgres.ts';
 import { createSecretBox } from '../../../platform/secret-box.ts';
 import { createWhatsappSession } from '../../../server/commands/whatsapp-session.ts';
 import { createKeySealer } from '../../../server/ingest/whatsapp/key-codec.ts';
-import { eventually } from '../../support/services.ts';
+import { eventually, type TestPostgres } from '../../support/services.ts';
 import type { RunningRole } from '../../support/spawn-role.ts';
 import { openTruth } from './compare.ts';
 import { startStack, type Stack, type TestAccount } from './stack.ts';
@@ -33,9 +33,15 @@ export type WhatsappStack = {
 /** Longer than anything takes on a machine that does much else. */
 export const TIMEOUT_MS = 60_000;
 
-export async function startWhatsappStack(): Promise<WhatsappStack> {
+/** `postgres`: one that is the test's own, to be broken. */
+export async function startWhatsappStack({
+  postgres,
+}: { postgres?: TestPostgres } = {}): Promise<WhatsappStack> {
   const fake = await startFakeWhatsApp();
-  const stack = await startStack({ more: { WHATSAPP_URL: fake.url } });
+  const stack = await startStack({
+    more: { WHATSAPP_URL: fake.url },
+    ...(postgres && { postgres }),
+  });
   const truth = openTruth(stack);
   const url = new URL(stack.database.url);
   if (url.username === 'clarin_test_api') url.username = 'clarin_test_ingest';
