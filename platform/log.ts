@@ -53,8 +53,19 @@ export function createLog(
 
 /** What is written of an error besides its words. */
 const TOLD = [
-  ...['name', 'code', 'errno', 'syscall', 'status', 'statusCode', 'constraint', 'table', 'schema'],
-  ...['kind', 'reason', 'requestId', 'untilMs'],
+  'name',
+  'code',
+  'errno',
+  'syscall',
+  'status',
+  'statusCode',
+  'constraint',
+  'table',
+  'schema',
+  'kind',
+  'reason',
+  'requestId',
+  'untilMs',
 ];
 
 /**
