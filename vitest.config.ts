@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config';
 import { SummaryReporter } from './test/support/summary-reporter.ts';
 
 /**
- * A file's suffix says what it needs. Two workers: sized for two cores; a stack test is several
+ * A file's suffix says what it needs. Two workers: sized for two cores, and a stack test is several
  * processes already. Forks, not threads: a native module and process-wide handlers are under test.
  */
 const NEEDS_SERVICES = ['test/**/*.redis.test.ts', 'test/**/*.pg.test.ts'];
@@ -43,6 +43,7 @@ export default defineConfig({
           name: 'stack',
           include: NEEDS_PROCESSES,
           globalSetup,
+          maxWorkers: 1,
           testTimeout: 120_000,
           hookTimeout: 120_000,
           sequence: { groupOrder: 2 },
