@@ -15,13 +15,13 @@ import {
 import { decodeStanza, unreadable, type Decoded } from '../../whatsapp/decode-stanza.ts';
 import { mapMessage, readEnvelope, type Envelope, type Me } from '../../whatsapp/map-message.ts';
 import { pairOf } from '../../whatsapp/read-values.ts';
-import { createBell } from '../bell.ts';
 import { LeaseLost } from '../write-in-lease.ts';
 import type { AddressBook } from './addresses.ts';
 import { applyMessage } from './apply-message.ts';
 import { applyVote } from './apply-vote.ts';
 import { write, type DeviceContext } from './device-context.ts';
 import { isPassing } from './is-passing.ts';
+import { LOOK_MS, startRingLoop } from './ring-loop.ts';
 import { linkPairs } from './people.ts';
 import type { Turns } from './turns.ts';
 
@@ -37,8 +37,6 @@ type Means = {
   readonly onGroup: (jid: string) => void;
 };
 
-/** What comes rings, what a crash left is looked for by the worker, for all of its devices at once. */
-const LOOK_EVERY_MS = 60_000;
 /** After something that will pass: a database that is away. */
 const PAUSE = { minMs: 250, maxMs: 15_000 };
 /** Passing trouble with one row, with its database there: from then on the others come first. */
@@ -68,43 +66,30 @@ export type Inbox = Running & {
  */
 export function startInbox(means: Means): Inbox {
   const { context } = means;
-  const stopping = new AbortController();
-  const signal = AbortSignal.any([context.signal, stopping.signal]);
-  const bell = createBell(context.clock);
   const strikes = new Map<number, number>();
   let looks = 0;
   let onQuiet: ((looked: number) => void)[] = [];
-  const run = async (): Promise<void> => {
-    for (let failures = 0; !signal.aborted;) {
-      try {
-        looks++;
-        const waitMs = await takePage(means, strikes, signal);
-        failures = 0;
-        if (waitMs > 0) for (const hear of onQuiet) hear(looks);
-        if (waitMs > 0) await bell.wait(Math.min(waitMs, LOOK_EVERY_MS), signal);
-      } catch (error) {
-        if (signal.aborted || error instanceof LeaseLost) return;
-        context.log.warn({ error }, 'the inbox waits');
-        const pauseMs = backoffMs(failures++, PAUSE) * (0.5 + context.clock.random());
-        await context.clock.sleep(pauseMs, signal).catch(() => undefined);
-      }
-    }
-  };
-  const done = run();
+  const loop = startRingLoop({
+    context,
+    says: 'the inbox waits',
+    fault: PAUSE,
+    round: async (signal) => {
+      looks++;
+      const waitMs = await takePage(means, strikes, signal);
+      if (waitMs > 0) for (const hear of onQuiet) hear(looks);
+      return waitMs;
+    },
+  });
   return {
-    ring: () => bell.ring(),
+    ...loop,
     drained: async () => {
       const from = looks;
       const quiet = new Promise<void>((resolve) => {
         onQuiet = [...onQuiet, (looked) => (looked > from ? resolve() : undefined)];
       });
-      bell.ring();
-      await Promise.race([quiet, done]);
+      loop.ring();
+      await Promise.race([quiet, loop.done]);
       onQuiet = [];
-    },
-    stop: async () => {
-      stopping.abort();
-      await done;
     },
   };
 }
@@ -117,10 +102,10 @@ async function takePage(
 ): Promise<number> {
   const { context } = means;
   const me = means.me();
-  if (!me) return LOOK_EVERY_MS;
+  if (!me) return LOOK_MS;
   const page = await readInbox(context.database, context.box, context);
   const { rows, hasMore, receiving, dueInMs } = page;
-  if (rows.length === 0) return dueInMs ?? LOOK_EVERY_MS;
+  if (rows.length === 0) return dueInMs ?? LOOK_MS;
   let mayBeDue = hasMore;
   for (const row of rows) {
     signal.throwIfAborted();
@@ -136,7 +121,7 @@ async function takePage(
     });
   }
   // What comes meanwhile rings.
-  return mayBeDue ? 0 : LOOK_EVERY_MS;
+  return mayBeDue ? 0 : LOOK_MS;
 }
 
 type World = { readonly me: Me; readonly receiving: Receiving };

@@ -1,6 +1,5 @@
 import { proto } from '@whiskeysockets/baileys';
 import type { Readable } from 'node:stream';
-import { backoffMs } from '../../../platform/backoff.ts';
 import type { Running } from '../../../platform/lifecycle.ts';
 import { peekHead } from '../../../platform/media/peek.ts';
 import { SNIFF_BYTES, sniffContentType } from '../../../platform/media/sniff.ts';
@@ -18,9 +17,9 @@ import {
   DownloadRefusal,
   judgeDownload,
 } from '../../whatsapp/judge-download.ts';
-import { createBell } from '../bell.ts';
 import { LeaseLost } from '../write-in-lease.ts';
 import { write, type DeviceContext, type Linked } from './device-context.ts';
+import { LOOK_MS, startRingLoop } from './ring-loop.ts';
 import { Reuploads } from './reuploads.ts';
 
 /**
@@ -39,8 +38,6 @@ export type DownloadOptions = {
   readonly isFake: boolean;
 };
 
-/** Between two looks, where nobody rings: the worker looks for all of its devices at once. */
-const LOOK_MS = 60_000;
 /** Of one device at the same time. */
 const FETCHED_MAX = 3;
 const FAULT = { minMs: 1_000, maxMs: 30_000 };
@@ -58,51 +55,42 @@ class Downloads implements Running {
   readonly #options: DownloadOptions;
   readonly #stopping = new AbortController();
   readonly #signal: AbortSignal;
-  readonly #bell;
   readonly #reuploads: Reuploads;
   /** By the file's id. */
   readonly #fetching = new Map<number, Promise<void>>();
-  readonly #done: Promise<void>;
+  readonly #loop;
+  #isRecovered = false;
 
   constructor(context: DeviceContext, linked: Linked, options: DownloadOptions) {
     this.#context = context;
     this.#options = options;
     this.#signal = AbortSignal.any([this.#stopping.signal, linked.signal, context.signal]);
-    this.#bell = createBell(context.clock);
     this.#reuploads = new Reuploads(linked);
-    this.#done = this.#run();
+    this.#loop = startRingLoop({
+      context,
+      signal: this.#signal,
+      says: 'files to fetch could not be looked for',
+      fault: FAULT,
+      round: () => this.#round(),
+    });
   }
 
   ring(): void {
-    this.#bell.ring();
+    this.#loop.ring();
   }
 
   async stop(): Promise<void> {
     this.#stopping.abort();
     this.#reuploads.stop();
-    await this.#done;
+    await this.#loop.stop();
     await Promise.all(this.#fetching.values());
   }
 
-  async #run(): Promise<void> {
-    const { clock, log } = this.#context;
-    let isRecovered = false;
-    let failures = 0;
-    while (!this.#signal.aborted) {
-      try {
-        if (!isRecovered) await write(this.#context, (tx) => recoverDownloads(tx, this.#context));
-        isRecovered = true;
-        await this.#claim();
-        failures = 0;
-        await this.#bell.wait(LOOK_MS, this.#signal);
-      } catch (error) {
-        if (this.#signal.aborted || error instanceof LeaseLost) return;
-        log.warn({ error }, 'files to fetch could not be looked for');
-        const delayMs = backoffMs(failures, FAULT) * (0.5 + clock.random());
-        await clock.sleep(delayMs, this.#signal).catch(() => undefined);
-        failures += 1;
-      }
-    }
+  async #round(): Promise<number> {
+    if (!this.#isRecovered) await write(this.#context, (tx) => recoverDownloads(tx, this.#context));
+    this.#isRecovered = true;
+    await this.#claim();
+    return LOOK_MS;
   }
 
   async #claim(): Promise<void> {
@@ -132,7 +120,7 @@ class Downloads implements Running {
       if (!isOver) log.warn({ error }, 'what became of a file could not be written');
     } finally {
       this.#fetching.delete(download.mediaId);
-      this.#bell.ring();
+      this.#loop.ring();
     }
   }
 

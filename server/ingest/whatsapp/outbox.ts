@@ -5,11 +5,10 @@ import { confirmOutgoing } from '../../commands/confirm-outgoing.ts';
 import { recoverOutgoing } from '../../commands/settle-outgoing.ts';
 import { judgeAck, judgeSendError, type SendVerdict } from '../../whatsapp/judge-send.ts';
 import { createMediaHosts } from '../../whatsapp/media-hosts.ts';
-import { createBell } from '../bell.ts';
-import { LeaseLost } from '../write-in-lease.ts';
 import { Answers, type Answer } from './answers.ts';
 import { keepMessage, type Composing } from './compose-message.ts';
 import { write, type DeviceContext, type Linked } from './device-context.ts';
+import { LOOK_MS, startRingLoop } from './ring-loop.ts';
 import { Pace, PACE, type PaceOptions } from './pace.ts';
 import { learnLid, makeReady, type ReadyMessage } from './ready-message.ts';
 import { relayMessage } from './relay-message.ts';
@@ -38,8 +37,6 @@ export type OutboxOptions = {
 
 /** As many strangers as a careful person may write to. */
 const NEW_CHATS_PER_DAY = 20;
-/** Between two looks, where nobody rings: the worker looks for all of its devices at once. */
-const LOOK_MS = 60_000;
 /** Messages made ready at the same time. */
 const READYING_MAX = 5;
 const FAULT = { minMs: 500, maxMs: 30_000 };
@@ -62,7 +59,6 @@ class Outbox implements Running {
   readonly #stopping = new AbortController();
   /** Aborted when it is stopped, and as soon as the socket is over. */
   readonly #signal: AbortSignal;
-  readonly #bell;
   readonly #pace: Pace;
   readonly #answers: Answers;
   readonly #settler: Settler;
@@ -70,54 +66,45 @@ class Outbox implements Running {
   /** By the message's id. */
   readonly #readying = new Map<number, Promise<void>>();
   readonly #ready: ReadyMessage[] = [];
-  readonly #done: Promise<void>;
+  readonly #loop;
+  #isRecovered = false;
 
   constructor(context: DeviceContext, linked: Linked, options: OutboxOptions) {
     this.#context = context;
     this.#linked = linked;
     this.#newChatsPerDay = options.newChatsPerDay;
     this.#signal = AbortSignal.any([this.#stopping.signal, linked.signal, context.signal]);
-    this.#bell = createBell(context.clock);
     this.#pace = new Pace(context.clock, options.pace ?? PACE);
     this.#answers = new Answers(linked.socket);
     this.#settler = new Settler(context, () => this.ring());
     const elapsed = (): number => context.clock.elapsed();
     const hosts = createMediaHosts({ socket: linked.socket, elapsed });
     this.#composing = { context, linked, hosts, uploads: new Map(), signal: this.#signal };
-    this.#done = this.#run();
+    this.#loop = startRingLoop({
+      context,
+      signal: this.#signal,
+      says: 'the outbox could not be worked on',
+      fault: FAULT,
+      round: () => this.#round(),
+    });
   }
 
   ring(): void {
-    this.#bell.ring();
+    this.#loop.ring();
   }
 
   async stop(): Promise<void> {
     this.#stopping.abort();
     this.#answers.stop();
-    await this.#done;
+    await this.#loop.stop();
     await Promise.all(this.#readying.values());
     await this.#settler.stop();
   }
 
-  async #run(): Promise<void> {
-    const { clock, log } = this.#context;
-    let isRecovered = false;
-    let failures = 0;
-    while (!this.#signal.aborted) {
-      try {
-        if (!isRecovered) await write(this.#context, (tx) => recoverOutgoing(tx, this.#context));
-        isRecovered = true;
-        const hasMore = await this.#step();
-        failures = 0;
-        if (!hasMore) await this.#bell.wait(LOOK_MS, this.#signal);
-      } catch (error) {
-        if (this.#signal.aborted || error instanceof LeaseLost) return;
-        log.warn({ error }, 'the outbox could not be worked on');
-        const delayMs = backoffMs(failures, FAULT) * (0.5 + clock.random());
-        await clock.sleep(delayMs, this.#signal).catch(() => undefined);
-        failures += 1;
-      }
-    }
+  async #round(): Promise<number> {
+    if (!this.#isRecovered) await write(this.#context, (tx) => recoverOutgoing(tx, this.#context));
+    this.#isRecovered = true;
+    return (await this.#step()) ? 0 : LOOK_MS;
   }
 
   /** One message further. False: there is nothing to do. */
@@ -153,7 +140,7 @@ class Outbox implements Running {
       this.#fail(claimed, error);
     } finally {
       this.#readying.delete(id);
-      this.#bell.ring();
+      this.#loop.ring();
     }
   }
 

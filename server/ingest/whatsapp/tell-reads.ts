@@ -1,14 +1,10 @@
 import type { WAMessageKey } from '@whiskeysockets/baileys';
-import { backoffMs } from '../../../platform/backoff.ts';
 import type { Running } from '../../../platform/lifecycle.ts';
 import { forgetReads, readUntoldReads, type UntoldRead } from '../../commands/untold-reads.ts';
-import { createBell } from '../bell.ts';
-import { LeaseLost } from '../write-in-lease.ts';
 import { write, type DeviceContext, type Linked } from './device-context.ts';
+import { LOOK_MS, startRingLoop } from './ring-loop.ts';
 import { untilAborted } from './until-aborted.ts';
 
-/** Between two looks, where nobody rings: the worker looks for all of its devices at once. */
-const LOOK_MS = 60_000;
 /** Of one look: a device that comes back does not tell everything at once. */
 const CHATS_MAX = 20;
 const FAULT = { minMs: 2_000, maxMs: 5 * 60_000 };
@@ -22,34 +18,16 @@ export function startTellingReads(
   context: DeviceContext,
   linked: Linked,
 ): Running & { ring(): void } {
-  const stopping = new AbortController();
-  const signal = AbortSignal.any([stopping.signal, linked.signal, context.signal]);
-  const { clock, log } = context;
-  const bell = createBell(clock);
-  const run = async (): Promise<void> => {
-    let failures = 0;
-    while (!signal.aborted) {
-      try {
-        await tellReads(context, linked, signal);
-        failures = 0;
-        await bell.wait(LOOK_MS, signal);
-      } catch (error) {
-        if (signal.aborted || error instanceof LeaseLost) return;
-        log.warn({ error }, 'WhatsApp could not be told what was read');
-        const delayMs = backoffMs(failures, FAULT) * (0.5 + clock.random());
-        await clock.sleep(delayMs, signal).catch(() => undefined);
-        failures += 1;
-      }
-    }
-  };
-  const done = run();
-  return {
-    ring: () => bell.ring(),
-    stop: async () => {
-      stopping.abort();
-      await done;
+  return startRingLoop({
+    context,
+    signal: linked.signal,
+    says: 'WhatsApp could not be told what was read',
+    fault: FAULT,
+    round: async (signal) => {
+      await tellReads(context, linked, signal);
+      return LOOK_MS;
     },
-  };
+  });
 }
 
 async function tellReads(
