@@ -1,6 +1,7 @@
 import { ClarinError } from '../../domain/errors.ts';
 import { parseJid, USER_SERVER } from '../../domain/jid.ts';
 import { normalizePhone, phoneLookups, phoneMatchKey } from '../../domain/phone.ts';
+import { sql, type Sql } from '../../platform/sql.ts';
 
 /** What somebody is known by, as it came; any of it may be missing. */
 export type GivenAddresses = {
@@ -61,6 +62,18 @@ export function identitiesOf({ kommoId, jid, lid, phone }: GivenAddresses): Iden
   if (lid !== undefined) identities.push({ kind: 'lid', value: lid });
   if (phone !== undefined) identities.push({ kind: 'phone', value: phoneMatchKey(phone) });
   return identities;
+}
+
+/** A query of the contacts that any of the addresses resolves to. */
+export function contactsWith(accountId: number, addresses: GivenAddresses): Sql {
+  const identities = identitiesOf(addresses);
+  return sql`
+    select identity.contact_id
+    from unnest(
+      ${identities.map(({ kind }) => kind)}::text[], ${identities.map(({ value }) => value)}::text[]
+    ) as given (kind, value)
+    join public.contact_identities as identity
+      on identity.account_id = ${accountId} and identity.kind = given.kind and identity.value = given.value`;
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { Queries } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
-import { chatJids, identitiesOf, readAddresses, type Addresses } from './addresses.ts';
+import { chatJids, contactsWith, identitiesOf, readAddresses } from './addresses.ts';
 import { mergeChats } from './merge-chats.ts';
 import { lockIdentities, resolveContact } from './resolve-contact.ts';
 
@@ -55,18 +55,13 @@ async function lockPeople(
   { accountId, jid, lid }: { accountId: number } & LinkedAddresses,
   jids: readonly string[],
 ): Promise<void> {
-  const identities = identitiesOf(readAddresses({ jid, lid }));
-  await lockIdentities(tx, accountId, identities);
+  const addresses = readAddresses({ jid, lid });
+  await lockIdentities(tx, accountId, identitiesOf(addresses));
   const contacts = await tx.query(sql`
     select contact.id
     from public.contacts as contact
     where contact.account_id = ${accountId} and contact.id in (
-      select identity.contact_id
-      from unnest(
-        ${identities.map(({ kind }) => kind)}::text[], ${identities.map(({ value }) => value)}::text[]
-      ) as given (kind, value)
-      join public.contact_identities as identity
-        on identity.account_id = ${accountId} and identity.kind = given.kind and identity.value = given.value
+      ${contactsWith(accountId, addresses)}
     )
     order by contact.id
     for update`);
@@ -142,15 +137,8 @@ async function lookAt(
 }
 
 async function isAnybody(db: Queries, accountId: number, pair: LinkedAddresses): Promise<boolean> {
-  const addresses: Addresses = readAddresses(pair);
-  const identities = identitiesOf(addresses);
   const rows = await db.query(sql`
-    select identity.contact_id
-    from unnest(
-      ${identities.map(({ kind }) => kind)}::text[], ${identities.map(({ value }) => value)}::text[]
-    ) as given (kind, value)
-    join public.contact_identities as identity
-      on identity.account_id = ${accountId} and identity.kind = given.kind and identity.value = given.value
+    ${contactsWith(accountId, readAddresses(pair))}
     limit 1`);
   return rows.length > 0;
 }

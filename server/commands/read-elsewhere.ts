@@ -1,6 +1,6 @@
 import type { Queries } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
-import { chatJids, identitiesOf, readAddresses } from './addresses.ts';
+import { chatJids, contactsWith, readAddresses } from './addresses.ts';
 import { markChatRead } from './mark-chat-read.ts';
 
 type Options = {
@@ -19,7 +19,6 @@ type Options = {
 export async function readElsewhere(tx: Queries, options: Options): Promise<void> {
   const { accountId, deviceId, messageIds } = options;
   const addresses = readAddresses(options);
-  const identities = identitiesOf(addresses);
   const rows = await tx.query(sql`
     select chat.id, max(message.sent_at) as up_to
     from public.chats as chat
@@ -28,12 +27,7 @@ export async function readElsewhere(tx: Queries, options: Options): Promise<void
       and message.message_id = any(${[...messageIds]}::text[]) and not message.is_from_me
     where chat.account_id = ${accountId} and chat.device_id = ${deviceId}
       and (chat.jid = any(${chatJids(addresses)}::text[]) or chat.contact_id in (
-        select identity.contact_id
-        from unnest(
-          ${identities.map(({ kind }) => kind)}::text[], ${identities.map(({ value }) => value)}::text[]
-        ) as given (kind, value)
-        join public.contact_identities as identity
-          on identity.account_id = ${accountId} and identity.kind = given.kind and identity.value = given.value
+        ${contactsWith(accountId, addresses)}
       ))
     group by chat.id
     order by chat.id`);

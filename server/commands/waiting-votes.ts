@@ -1,6 +1,6 @@
 import type { Queries } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
-import { chatJids, identitiesOf, readAddresses } from './addresses.ts';
+import { chatJids, contactsWith, readAddresses } from './addresses.ts';
 
 type Owner = { readonly accountId: number; readonly deviceId: number };
 
@@ -42,7 +42,6 @@ export async function findPoll(
   }: Owner & { pollId: string; jid: string; lid?: string | undefined },
 ): Promise<PollPlace | undefined> {
   const addresses = readAddresses({ jid, lid });
-  const identities = identitiesOf(addresses);
   const [row] = await db.query(sql`
     select chat.id, chat.jid, message.from_jid
     from public.chats as chat
@@ -50,12 +49,7 @@ export async function findPoll(
       on message.account_id = chat.account_id and message.chat_id = chat.id and message.message_id = ${pollId}
     where chat.account_id = ${accountId} and chat.device_id = ${deviceId} and message.message_type = 'poll'
       and (chat.jid = any(${chatJids(addresses)}::text[]) or chat.contact_id in (
-        select identity.contact_id
-        from unnest(
-          ${identities.map(({ kind }) => kind)}::text[], ${identities.map(({ value }) => value)}::text[]
-        ) as given (kind, value)
-        join public.contact_identities as identity
-          on identity.account_id = ${accountId} and identity.kind = given.kind and identity.value = given.value
+        ${contactsWith(accountId, addresses)}
       ))
     order by chat.id
     limit 1`);
