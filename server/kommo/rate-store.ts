@@ -91,12 +91,13 @@ async function reserve(
       order by slot.bucket
       for update of slot
     ), moment as materialized (
-      select clock_timestamp() as now, greatest(
-        clock_timestamp(),
-        max(next_at) filter (where next_at < clock_timestamp() + make_interval(secs => ${AHEAD_SECONDS_MAX}))
-      ) as at
-      from held
-      having count(*) = ${buckets.length}
+      select now, greatest(now, (
+        select max(next_at) from unnest(moments) as next_at
+        where next_at < now + make_interval(secs => ${AHEAD_SECONDS_MAX})
+      )) as at
+      from (
+        select clock_timestamp() as now, array_agg(next_at) as moments from held having count(*) = ${buckets.length}
+      ) as locked
     ), reserved as (
       update private.kommo_slots as slot
       set next_at = moment.at + make_interval(secs => ${slots}::int / pace.rate)
