@@ -8,6 +8,7 @@ import { SummaryReporter } from './test/support/summary-reporter.ts';
 const NEEDS_SERVICES = ['test/**/*.redis.test.ts', 'test/**/*.pg.test.ts'];
 const NEEDS_PROCESSES = ['test/**/*.stack.test.ts'];
 const globalSetup = ['test/support/global-setup.ts'];
+const setupFiles = ['test/support/name-the-file.ts'];
 
 export default defineConfig({
   test: {
@@ -32,6 +33,7 @@ export default defineConfig({
           name: 'services',
           include: NEEDS_SERVICES,
           globalSetup,
+          setupFiles,
           testTimeout: 60_000,
           hookTimeout: 120_000,
           sequence: { groupOrder: 1 },
@@ -43,6 +45,7 @@ export default defineConfig({
           name: 'stack',
           include: NEEDS_PROCESSES,
           globalSetup,
+          setupFiles,
           maxWorkers: 1,
           testTimeout: 120_000,
           hookTimeout: 120_000,

@@ -110,8 +110,7 @@ export const isGreen = async (replicator: RunningReplicator): Promise<boolean> =
   (await replicator.health()).status === 'green';
 
 /**
- * Until health is green: the stream runs and heartbeats come back. A new slot waits for every transaction of the cluster,
- * those of other test files too.
+ * Until health is green: the stream runs and heartbeats come back. A new slot waits for every transaction of its server.
  */
 export async function untilGreen(replicator: RunningReplicator, timeoutMs = 45_000): Promise<void> {
   await eventually(() => isGreen(replicator), { says: 'health is green', timeoutMs });

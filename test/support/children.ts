@@ -43,6 +43,9 @@ function parentOf(pid: number): number | undefined {
 /** Every process started by a test says so in its environment, inherited from the test run. */
 export const RUN_MARK = 'CLARIN_TEST_RUN';
 
+/** In the environment of what a test file starts, and of what that starts: the file's path. */
+export const TEST_FILE = 'CLARIN_TEST_FILE';
+
 /** Where a run keeps its files: `<somewhere>/clarin-test-<process id of vitest>-...`. */
 export function runDirectoryPrefix(pid: number): string {
   return `clarin-test-${pid}-`;
@@ -52,7 +55,9 @@ export function runDirectoryPrefix(pid: number): string {
  * What outlived this run: processes that carry its mark, and servers (they get an environment of
  * their own) that work in its directory. Not vitest's own. Linux only; elsewhere none.
  */
-export function findLeaked(mark: string): { pid: number; command: string }[] {
+export function findLeaked(
+  mark: string,
+): { pid: number; command: string; file: string | undefined }[] {
   let names: string[];
   try {
     names = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
@@ -62,15 +67,21 @@ export function findLeaked(mark: string): { pid: number; command: string }[] {
   return names.flatMap((name) => {
     if (Number(name) === process.pid) return [];
     try {
-      const isMarked = readFileSync(`/proc/${name}/environ`, 'utf8').includes(
-        `${RUN_MARK}=${mark}`,
-      );
+      const environment = readFileSync(`/proc/${name}/environ`, 'utf8').split('\0');
+      const isMarked = environment.includes(`${RUN_MARK}=${mark}`);
       const isInside = readlinkSync(`/proc/${name}/cwd`).includes(runDirectoryPrefix(process.pid));
       const command = commandOf(name);
       // Zombies have no command.
       const isOurs = command === '' || /vitest|esbuild/.test(command);
       if ((!isMarked && !isInside) || isOurs) return [];
-      return [{ pid: Number(name), command: command.slice(0, 120) }];
+      const file = environment.find((each) => each.startsWith(`${TEST_FILE}=`));
+      return [
+        {
+          pid: Number(name),
+          command: command.slice(0, 120),
+          file: file?.slice(TEST_FILE.length + 1),
+        },
+      ];
     } catch {
       // Of another user, or gone.
       return [];

@@ -19,14 +19,16 @@ import { RUN_MARK, runDirectoryPrefix } from './children.ts';
 import { startContainers } from './containers.ts';
 import { dropTemplate, prepareTemplate } from './databases.ts';
 
+/** `url`: superuser, database `postgres`. `template`: what databases of a test are cloned from. */
+export type PostgresServer = { readonly url: string; readonly template: string };
+
 /** What a private Postgres of a test is started with, but for its place. */
 export type PostgresBase = Pick<PostgresOptions, 'binaries' | 'user' | 'conf' | 'settings'>;
 
 declare module 'vitest' {
   export interface ProvidedContext {
-    /** Superuser, database `postgres`. */
-    postgresUrl: string;
-    templateDatabase: string;
+    /** One for each worker, so that no file's long transaction holds up the slots of another file. */
+    postgresServers: PostgresServer[];
     redisUrl: string;
     redisBinary: RedisBinary;
     postgres: PostgresBase;
@@ -61,6 +63,9 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   };
 }
 
+/** As many as vitest.config.ts allows. */
+const WORKERS_MAX = 2;
+
 /**
  * Generous, because every test file brings its own processes; fast, because nothing here must
  * survive a power cut.
@@ -93,18 +98,20 @@ async function startServices(): Promise<Services> {
   };
   const containers = await startContainers({ conf, settings: SETTINGS, given });
   const own = await startOwn({ base, redisBinary, runDirectory }, { ...containers.urls });
-  const templateDatabase = await prepareTemplate(own.postgresUrl);
+  const servers = await Promise.all(
+    own.postgresUrls.map(async (url) => ({ url, template: await prepareTemplate(url) })),
+  );
   return {
     provide: (project) => {
-      project.provide('postgresUrl', own.postgresUrl);
+      project.provide('postgresServers', servers);
       project.provide('redisUrl', own.redisUrl);
-      project.provide('templateDatabase', templateDatabase);
       project.provide('redisBinary', redisBinary);
       project.provide('postgres', base);
       project.provide('runDirectory', runDirectory);
     },
     stop: async () => {
-      if (given.postgres) await dropTemplate(own.postgresUrl, templateDatabase);
+      if (given.postgres)
+        for (const { url, template } of servers) await dropTemplate(url, template);
       await own.stop();
       await containers.stop();
       await rm(runDirectory, { recursive: true, force: true });
@@ -139,16 +146,18 @@ type Urls = { postgres?: string | undefined; redis?: string | undefined };
 
 /** Starts what has not been given, and a watchdog that ends it should this run be killed. */
 async function startOwn({ base, redisBinary, runDirectory }: Place, urls: Urls) {
+  const startOne = async (index: number) =>
+    startEmbeddedPostgres({
+      ...base,
+      directory: join(runDirectory, `postgres-${index}`),
+      port: await findFreePort(),
+      password: undefined,
+      logFile: join(runDirectory, `postgres-${index}.log`),
+    });
   const postgres =
     urls.postgres === undefined
-      ? await startEmbeddedPostgres({
-          ...base,
-          directory: join(runDirectory, 'postgres'),
-          port: await findFreePort(),
-          password: undefined,
-          logFile: join(runDirectory, 'postgres.log'),
-        })
-      : undefined;
+      ? await Promise.all([...Array(WORKERS_MAX).keys()].map(startOne))
+      : [];
   const redis =
     urls.redis === undefined
       ? await startRedisServer({
@@ -160,15 +169,15 @@ async function startOwn({ base, redisBinary, runDirectory }: Place, urls: Urls) 
         })
       : undefined;
   const watchdog = startWatchdog([
-    ...(postgres ? [{ pid: postgres.pid, signal: 'INT' as const }] : []),
+    ...postgres.map(({ pid }) => ({ pid, signal: 'INT' as const })),
     ...(redis ? [{ pid: redis.pid, signal: 'TERM' as const }] : []),
   ]);
   return {
-    postgresUrl: postgres?.url ?? urls.postgres ?? '',
+    postgresUrls: urls.postgres === undefined ? postgres.map(({ url }) => url) : [urls.postgres],
     redisUrl: redis?.url ?? urls.redis ?? '',
     stop: async () => {
       watchdog.dismiss();
-      await Promise.all([postgres?.stop('immediate'), redis?.stop()]);
+      await Promise.all([...postgres.map((each) => each.stop('immediate')), redis?.stop()]);
     },
   };
 }

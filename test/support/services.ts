@@ -11,16 +11,20 @@ import { endChildren } from './children.ts';
 import { cloneDatabase, prepareTemplate, type TestDatabase } from './databases.ts';
 
 /**
- * Real Postgres and Redis for the tests. `global-setup.ts` has started one of each; a file takes
- * databases of its own from that Postgres, and servers of its own where it stops, pauses or
+ * Real Postgres and Redis for the tests. `global-setup.ts` has started them; a file takes
+ * databases of its own from its worker's Postgres, and servers of its own where it stops, pauses or
  * reconfigures them.
  */
 export type { TestDatabase } from './databases.ts';
 export { eventually } from './eventually.ts';
 
-/** A database of one's own with all migrations applied, in the common Postgres. */
+/** A database of one's own with all migrations applied, in the Postgres of this worker. */
 export function createTestDatabase(): Promise<TestDatabase> {
-  return cloneDatabase(inject('postgresUrl'), inject('templateDatabase'));
+  const servers = inject('postgresServers');
+  // Vitest counts its workers from 1 on.
+  const server = servers[(Number(process.env['VITEST_POOL_ID'] ?? 1) - 1) % servers.length];
+  if (!server) throw new Error('global-setup.ts has started no Postgres');
+  return cloneDatabase(server.url, server.template);
 }
 
 /**

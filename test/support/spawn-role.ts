@@ -157,6 +157,6 @@ function parseObject(line: string): Record<string, unknown> | undefined {
 }
 
 function inherited(): Record<string, string | undefined> {
-  const { PATH, HOME, TMPDIR, CLARIN_TEST_RUN } = process.env;
-  return { PATH, HOME, TMPDIR, CLARIN_TEST_RUN };
+  const { PATH, HOME, TMPDIR, CLARIN_TEST_RUN, CLARIN_TEST_FILE } = process.env;
+  return { PATH, HOME, TMPDIR, CLARIN_TEST_RUN, CLARIN_TEST_FILE };
 }

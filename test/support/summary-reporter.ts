@@ -1,4 +1,5 @@
 import { writeSync } from 'node:fs';
+import { relative } from 'node:path';
 import type { Reporter, SerializedError, TestCase, TestModule } from 'vitest/node';
 import { findLeaked, RUN_MARK } from './children.ts';
 
@@ -42,8 +43,9 @@ export class SummaryReporter implements Reporter {
 
   #close(): void {
     const mark = process.env[RUN_MARK];
-    for (const { pid, command } of mark === undefined ? [] : findLeaked(mark)) {
-      writeSync(1, `left behind by the tests: process ${pid} (${command})\n`);
+    for (const { pid, command, file } of mark === undefined ? [] : findLeaked(mark)) {
+      const whose = file === undefined ? 'the tests' : relative(process.cwd(), file);
+      writeSync(1, `left behind by ${whose}: process ${pid} (${command})\n`);
       if (endsWhenTold(pid)) continue;
       this.#failed += 1;
       process.kill(pid, 'SIGKILL');
