@@ -3,8 +3,8 @@ import type { UpdatedRow } from './keyset.ts';
 /**
  * A pass over everything that changed since a moment, at a server that orders but does not filter: newest first, until
  * the rows are older. Rows that are edited meanwhile come in front and push the others back, so that some are seen twice
- * and none is skipped. One that is deleted lets another slip through, and so do rows of one moment whose order is not the
- * same each time: what that costs is found by the reconciliation.
+ * and none is skipped. One that is deleted, or not in the list for a moment, lets another slip through, and so do rows of
+ * one moment whose order is not the same each time: what that costs is found by the reconciliation.
  */
 export type Descending = {
   /** Undefined: the pass is complete. */
