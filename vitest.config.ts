@@ -8,7 +8,8 @@ import { SummaryReporter } from './test/support/summary-reporter.ts';
 const NEEDS_SERVICES = ['test/**/*.redis.test.ts', 'test/**/*.pg.test.ts'];
 const NEEDS_PROCESSES = ['test/**/*.stack.test.ts'];
 const globalSetup = ['test/support/global-setup.ts'];
-const setupFiles = ['test/support/name-the-file.ts'];
+const seed = 'test/support/seed.ts';
+const setupFiles = [seed, 'test/support/name-the-file.ts'];
 
 export default defineConfig({
   test: {
@@ -24,6 +25,7 @@ export default defineConfig({
           exclude: [...NEEDS_SERVICES, ...NEEDS_PROCESSES],
           // Property tests on a machine that does other things too: nothing here asserts a time.
           testTimeout: 30_000,
+          setupFiles: [seed],
           sequence: { groupOrder: 0 },
         },
       },
