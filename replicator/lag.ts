@@ -7,6 +7,8 @@ import { sql } from '../platform/sql.ts';
 import { translateError } from '../platform/sqlstate.ts';
 
 const LOOK_EVERY_MS = 2_000;
+/** While nobody reads it: health should not be red for longer than the feed is not live. */
+const LOOK_AGAIN_MS = 200;
 const WAL_STATES = ['reserved', 'extended', 'unreserved', 'lost'] as const;
 
 type Options = { db: Queries; slot: string; metrics: Metrics; log: Log };
@@ -31,7 +33,7 @@ export class SlotMonitor {
   async run(signal: AbortSignal): Promise<never> {
     for (;;) {
       await this.look();
-      await sleep(LOOK_EVERY_MS, signal);
+      await sleep(this.#status?.active ? LOOK_EVERY_MS : LOOK_AGAIN_MS, signal);
     }
   }
 
