@@ -59,9 +59,11 @@ export async function runPipeline(
   state: PipelineState,
   signal: AbortSignal,
 ): Promise<never> {
+  const { at } = options.seams;
   for (;;) {
     state.stage = 'idle';
     const batch = await options.queue.take(signal);
+    at?.('decoded');
 
     state.stage = 'gate';
     if (options.seams.gate !== 'off') {
@@ -70,17 +72,21 @@ export async function runPipeline(
         signal,
       );
     }
+    at?.('visible');
 
     state.stage = 'apply';
     const commits = await applyBatch(options, batch, signal);
+    at?.('applied');
 
     state.stage = 'deliver';
     options.deliver(commits, batch.position);
+    at?.('delivered');
     await returnHeartbeats(options, batch);
+    at?.('returned');
 
-    options.seams.beforeAck?.();
     options.acker.confirm(batch.position);
     options.sendStatus();
+    at?.('acknowledged');
     state.position = batch.position;
   }
 }
@@ -91,11 +97,12 @@ async function applyBatch(
   batch: Batch,
   signal: AbortSignal,
 ): Promise<AccountCommit[]> {
-  const { writer, control, mandate, log } = options;
+  const { writer, control, mandate, log, seams } = options;
   for (let attempt = 0; ; attempt++) {
     try {
       const commits = await commitsOf(batch.transactions, options.everyone);
       if (commits.length > 0) await writer.apply({ ...mandate, shares: sharesOf(commits) });
+      seams.at?.('written');
       await control.advance({ ...mandate, position: batch.position });
       if (attempt > 0) log.info({ attempt }, 'the cache takes changes again');
       return commits;

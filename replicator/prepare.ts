@@ -7,6 +7,7 @@ import { readPublicationDrift } from '../platform/publication.ts';
 import { readSlot } from '../platform/replication-slot.ts';
 import { baseOf, hasSkipped, judgeEpoch, type EpochReason, type SlotFacts } from './epoch.ts';
 import { readIdentity, readPublicationDigest } from './identity.ts';
+import type { UnsafeSeams } from './seams.ts';
 import {
   assertSlotIsOurs,
   createSlot,
@@ -22,6 +23,7 @@ export type PrepareContext = SlotContext & {
   readonly control: ControlStore;
   readonly gate: VisibilityGate;
   readonly metrics: Metrics;
+  readonly seams: UnsafeSeams;
 };
 
 /**
@@ -56,6 +58,7 @@ export async function prepareEpoch(
   const known = await control.readControl();
   const runId = await control.readRunId();
   const verdict = judgeEpoch(known, identity, { runId, lostEpoch }, facts);
+  context.seams.at?.('judged');
   if (verdict.kind === 'new') {
     const confirmed = await findStart(context, facts, verdict.remakeSlot, signal);
     const opening = { term, confirmed, identity, reason: verdict.reason };
@@ -115,6 +118,7 @@ async function findStart(
   if (!remakeSlot && facts.state === 'usable') return facts.confirmed;
   if (facts.state !== 'missing') await dropSlot(context, signal);
   const confirmed = await createSlot(context, signal);
+  context.seams.at?.('slot made');
   // What was in the WAL before this slot and is visible after this epoch began would be missed by both.
   await context.gate.settle(signal);
   return confirmed;
@@ -126,9 +130,10 @@ async function openEpoch(
   context: PrepareContext,
   opening: Opening,
 ): Promise<Omit<Prepared, 'published'>> {
-  const { control, metrics, log } = context;
+  const { control, metrics, log, seams } = context;
   const { term, confirmed, identity, reason } = opening;
   const epoch = await control.openEpoch({ term, base: baseOf(confirmed), identity });
+  seams.at?.('epoch opened');
   await control.advance({ term, epoch, position: confirmed });
   metrics.epochChanges.inc({ reason });
   log.warn(

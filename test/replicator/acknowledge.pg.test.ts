@@ -34,8 +34,8 @@ describe('acknowledgement of the whole pipeline', () => {
     let crashes = 0;
     const crashing = await world.start({
       seams: {
-        beforeAck: () => {
-          if (crashes++ === 0) throw new Error('crash at the worst moment');
+        at: (point) => {
+          if (point === 'returned' && crashes++ === 0) throw new Error('crash at the worst moment');
         },
       },
     });
@@ -63,8 +63,8 @@ describe('acknowledgement of the whole pipeline', () => {
     let crashesLeft = 0;
     const replicator = await world.start({
       seams: {
-        beforeAck: () => {
-          if (crashesLeft-- > 0) throw new Error('not acknowledged');
+        at: (point) => {
+          if (point === 'returned' && crashesLeft-- > 0) throw new Error('not acknowledged');
         },
       },
     });

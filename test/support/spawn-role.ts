@@ -33,6 +33,8 @@ export type RunningRole = {
    */
   waitUntil(probe: 'live' | 'ready', timeoutMs?: number): Promise<void>;
   kill(signal?: NodeJS.Signals): boolean;
+  /** By the channel of its start: only programs of the tests listen to it. */
+  send(message: object): void;
   /** SIGTERM, and SIGKILL after 15 s. */
   stop(): Promise<Exit>;
 };
@@ -129,6 +131,7 @@ function follow(child: ChildProcess, port: number): RunningRole {
       if (ended) throw new Error(`it ended with ${JSON.stringify(await exited)}\n${lastLines()}`);
     },
     kill: (signal = 'SIGTERM') => child.kill(signal),
+    send: (message) => void child.send(message, () => undefined),
     stop: async () => {
       child.kill('SIGCONT');
       await endProcess(child, 'SIGTERM', 15_000);
