@@ -10,9 +10,15 @@ export type ParkedReceipt = {
   /** Whom the chat is with. */
   readonly jid: string;
   readonly status: 'sent' | 'delivered' | 'read' | 'played';
+  /** Our own phone says so: kept as WhatsApp says it, `read-self`. */
+  readonly isOurs: boolean;
   /** RFC 3339. */
   readonly at: string;
 };
+
+const SELF = '-self';
+const keptStatus = ({ status, isOurs }: ParkedReceipt): string =>
+  isOurs ? `${status}${SELF}` : status;
 
 /** Kept until its message comes, for a week (server/ingest/purge.ts). The same again writes nothing. One statement. */
 export async function parkReceipts(
@@ -26,7 +32,7 @@ export async function parkReceipts(
       ${deviceId}::bigint, ${accountId}::bigint, given.message_id, given.jid, given.status, given.at
     from unnest(
       ${receipts.map(({ messageId }) => messageId)}::text[], ${receipts.map(({ jid }) => jid)}::text[],
-      ${receipts.map(({ status }) => status)}::text[], ${receipts.map(({ at }) => at)}::timestamptz[]
+      ${receipts.map(keptStatus)}::text[], ${receipts.map(({ at }) => at)}::timestamptz[]
     ) as given (message_id, jid, status, at)
     order by given.message_id, given.jid, given.status, given.at
     on conflict (device_id, message_id, jid, status) do nothing`);
@@ -60,17 +66,20 @@ export async function applyParkedReceipts(tx: Queries, applying: Applying): Prom
     delete from private.whatsapp_parked_receipts as parked
     using unnest(
       ${done.map(({ messageId }) => messageId)}::text[], ${done.map(({ jid }) => jid)}::text[],
-      ${done.map(({ status }) => status)}::text[]
+      ${done.map(keptStatus)}::text[]
     ) as done (message_id, jid, status)
     where parked.account_id = ${accountId} and parked.device_id = ${deviceId}
       and parked.message_id = done.message_id and parked.jid = done.jid and parked.status = done.status`);
 }
 
 function readReceipt(row: TextRow): ParkedReceipt {
+  const kept = row['status'] ?? 'sent';
+  const isOurs = kept.endsWith(SELF);
   return {
     messageId: row['message_id'] ?? '',
     jid: row['jid'] ?? '',
-    status: (row['status'] ?? 'sent') as ParkedReceipt['status'],
+    status: (isOurs ? kept.slice(0, -SELF.length) : kept) as ParkedReceipt['status'],
+    isOurs,
     at: row['at'] ?? '',
   };
 }

@@ -13,6 +13,8 @@ type StatusReport = {
   readonly at?: string | undefined;
   /** Why it failed. */
   readonly error?: string | undefined;
+  /** Our own phone says so, of what somebody else wrote. */
+  readonly isOurs?: boolean;
 } & ({ readonly chatId: number } | { readonly jid: string; readonly lid?: string | undefined });
 
 type Options = {
@@ -33,7 +35,8 @@ const ERROR_MAX = 500;
 /**
  * Receipts, as they come: many at once, in any order, of one message several. A status only moves forward, and nothing
  * is written where nothing moves. A chat is found by either address of the person. Messages of others are only ever read
- * or played, which is how a phone says that it was read there. One statement, however many reports.
+ * or played, and only our own phone can say that they were: whoever wrote them would hide them by it. One statement,
+ * however many reports.
  *
  * Chats whose counters or messages change along are locked before the messages, as whoever receives one has them: a
  * receipt and a revocation of one message do not wait for each other.
@@ -49,6 +52,7 @@ export async function updateMessageStatus(
     status: report.status,
     at: report.at,
     error: storableText(report.error, ERROR_MAX),
+    is_ours: report.isOurs === true,
     ...chatOf(report),
   }));
   const rows = await tx.query(sql`
@@ -57,7 +61,7 @@ export async function updateMessageStatus(
       from known
       join given on given.place = known.place
       where clarin.message_rank(given.status) > clarin.message_rank(known.former)
-        and (known.is_from_me or given.status in ('read', 'played'))
+        and known.is_from_me <> given.is_ours and (known.is_from_me or given.status in ('read', 'played'))
       order by known.id, clarin.message_rank(given.status) desc, given.place
     ), held_chats as materialized (
       select chat.id
@@ -95,10 +99,10 @@ export async function updateMessageStatus(
 function reportedMessages(accountId: number, deviceId: number, reports: string): Sql {
   return sql`
     given as (
-      select place, message_id, status, at, error, chat_id, jids, kinds, "values"
+      select place, message_id, status, at, error, is_ours, chat_id, jids, kinds, "values"
       from jsonb_to_recordset(${reports}::jsonb) as given (
-        place integer, message_id text, status text, at timestamptz, error text, chat_id bigint, jids text[],
-        kinds text[], "values" text[]
+        place integer, message_id text, status text, at timestamptz, error text, is_ours boolean, chat_id bigint,
+        jids text[], kinds text[], "values" text[]
       )
     ), known as (
       select distinct given.place, message.id, message.chat_id, message.status as former, message.is_from_me,

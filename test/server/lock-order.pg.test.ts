@@ -102,7 +102,7 @@ describe('a receipt does not wait for who waits for it', () => {
     const revocation: Work = (tx) =>
       receiveMessage(tx, { ...common, messageId: 'TAKEN', content: revoke });
     const { chatId } = value;
-    const report = { chatId, messageId: 'SAID', status: 'read' } as const;
+    const report = { chatId, messageId: 'SAID', status: 'read', isOurs: true } as const;
     const receipt: Work = (tx) =>
       updateMessageStatus(tx, { accountId, deviceId, reports: [report] });
     const row = sql`select id from public.chats where id = ${chatId} for no key update`;

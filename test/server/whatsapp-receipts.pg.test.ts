@@ -138,6 +138,23 @@ describe('receipts', () => {
     await device.all(sql`drop trigger refuse_lid on public.contact_identities`);
   });
 
+  it('do not make read what their sender wrote: only our own phone can say so', async () => {
+    const device = await world.device();
+    const heard = device.socket();
+    for (const id of ['A', 'B']) await device.decrypted(attrsOf(id), { conversation: 'Unread' });
+    await device.settled();
+    await mine(device, 'M');
+    await device.message('M');
+    for (const id of ['A', 'EARLY', 'M'])
+      heard.receipt({ id, from: ANA.lid, type: 'read', t: String(T) });
+    await hasStatus(device, 'M', 'read');
+    await device.decrypted(attrsOf('EARLY'), { conversation: 'Unread' });
+    await device.settled();
+    for (const id of ['A', 'B', 'EARLY'])
+      expect(await device.message(id)).toMatchObject({ status: 'received' });
+    expect(await device.chats()).toMatchObject([{ unread_count: '3' }]);
+  });
+
   it('of one of a group are nobody else’s', async () => {
     const device = await world.device();
     await device.all(
@@ -177,6 +194,25 @@ describe('what the server says', () => {
 });
 
 describe('our own phone', () => {
+  it('has read what comes only now', async () => {
+    const device = await world.device();
+    const heard = device.socket();
+    await device.decrypted(attrsOf('FIRST'), { conversation: 'Unread' });
+    await device.settled();
+    heard.receipt({
+      id: 'NEXT',
+      from: '51900000001:0@s.whatsapp.net',
+      recipient: ANA.lid,
+      type: 'read-self',
+      t: String(T),
+    });
+    await isParked(device, 'NEXT read-self');
+    await device.decrypted(attrsOf('NEXT'), { conversation: 'Read already' });
+    await hasStatus(device, 'NEXT', 'read');
+    expect(await parked(device)).toEqual([]);
+    expect(await device.chats()).toMatchObject([{ unread_count: '1' }]);
+  });
+
   it('has read a chat: so has everybody here', async () => {
     const device = await world.device();
     for (const id of ['A', 'B']) await device.decrypted(attrsOf(id), { conversation: 'Unread' });

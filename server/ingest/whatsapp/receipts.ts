@@ -75,8 +75,8 @@ async function moveMessages(
   owner: { accountId: number; deviceId: number },
   receipts: readonly Receipt[],
 ): Promise<void> {
-  const reports = receipts.flatMap(({ chat, messageIds, status, at }) =>
-    messageIds.map((messageId) => ({ ...chat, messageId, status, at })),
+  const reports = receipts.flatMap(({ chat, messageIds, status, isOurs, at }) =>
+    messageIds.map((messageId) => ({ ...chat, messageId, status, isOurs, at })),
   );
   const { accountId, deviceId } = owner;
   const { unknown } = await updateMessageStatus(tx, { accountId, deviceId, reports });

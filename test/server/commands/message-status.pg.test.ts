@@ -109,9 +109,12 @@ describe('receipts', () => {
       { jid, messageId: 'THEIRS', status: 'failed' },
     ]);
     expect(await statusOf(id)).toBe('received');
+    // By them: they would hide what they wrote.
+    await report([{ jid, messageId: 'THEIRS', status: 'read' }]);
+    expect(await statusOf(id)).toBe('received');
     await report([
-      { jid, messageId: 'THEIRS', status: 'delivered' },
-      { jid, messageId: 'THEIRS', status: 'read' },
+      { jid, messageId: 'THEIRS', status: 'delivered', isOurs: true },
+      { jid, messageId: 'THEIRS', status: 'read', isOurs: true },
     ]);
     expect(await statusOf(id)).toBe('read');
     expect((await world.chat(chatId))['unread_count']).toBe('0');
