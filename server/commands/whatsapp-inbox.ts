@@ -159,12 +159,23 @@ export async function deleteInboxRow(
   return row['is_overtaken'] === 't' ? 'overtaken' : 'deleted';
 }
 
-/** It has failed. `retryInMs` undefined: it is given up, and kept for whoever looks. */
+/**
+ * It has failed, or `isWaiting` for something else, which is no attempt of its own. `retryInMs` undefined: it is given
+ * up, and kept for whoever looks.
+ */
 export async function failInboxRow(
   tx: Queries,
   { accountId, deviceId }: InboxOwner,
   id: number,
-  { error, retryInMs }: { readonly error: string; readonly retryInMs: number | undefined },
+  {
+    error,
+    retryInMs,
+    isWaiting = false,
+  }: {
+    readonly error: string;
+    readonly retryInMs: number | undefined;
+    readonly isWaiting?: boolean;
+  },
 ): Promise<void> {
   const nextAt =
     retryInMs === undefined
@@ -172,7 +183,7 @@ export async function failInboxRow(
       : sql`now() + make_interval(secs => ${retryInMs / 1_000}::float8)`;
   await tx.query(sql`
     update private.whatsapp_inbox
-    set attempts = least(attempts + 1, 32767), next_at = ${nextAt},
+    set attempts = least(attempts + ${isWaiting ? 0 : 1}::integer, 32767), next_at = ${nextAt},
       error = ${storableText(error, ERROR_CHARACTERS) ?? null}
     where account_id = ${accountId} and device_id = ${deviceId} and id = ${id}`);
 }

@@ -79,6 +79,24 @@ describe('votes', () => {
     await device.settled();
   });
 
+  it('that were looked at in vain again and again have not failed by it', async () => {
+    const device = await world.device();
+    await device.decrypted(attrsOf('V1'), voteFor(['Today']));
+    const looked = async (): Promise<boolean> => {
+      const [row] = await device.all(sql`
+        select attempts, error from private.whatsapp_inbox where device_id = ${device.deviceId} and next_at > now()`);
+      if (row) expect(row).toEqual({ attempts: '0', error: 'waits for the poll POLL' });
+      return row !== undefined;
+    };
+    for (let look = 0; look < 6; look++) {
+      await eventually(looked, { says: 'it waits' });
+      await device.all(sql`
+        update private.whatsapp_inbox set next_at = now() where device_id = ${device.deviceId}`);
+      device.inbound.ring();
+    }
+    await eventually(looked, { says: 'it waits' });
+  });
+
   it('in a poll that was sent from here', async () => {
     const device = await world.device();
     const { accountId, deviceId } = device;

@@ -133,7 +133,7 @@ async function takeRow(means: Means, row: InboxRow, { me, receiving }: World): P
   const decoded = decodeStanza(row, { me, nowMs });
   const { mapped } = decoded;
   if (mapped.does === 'history') {
-    const aside = { error: HISTORY_WAITS, retryInMs: HISTORY_ASIDE_MS };
+    const aside = { error: HISTORY_WAITS, retryInMs: HISTORY_ASIDE_MS, isWaiting: true };
     await write(context, (tx) => failInboxRow(tx, context, row.id, aside));
     means.onHistory(row, mapped.notification);
     return false;
@@ -253,7 +253,7 @@ async function judge({ context }: Means, { row, me, error, strikes }: Failed): P
   if (context.signal.aborted || error instanceof LeaseLost) throw error;
   const waits = voteWaits(error);
   if (waits !== undefined) {
-    const aside = { error: waits, retryInMs: VOTE_WAITS_MS };
+    const aside = { error: waits, retryInMs: VOTE_WAITS_MS, isWaiting: true };
     await write(context, (tx) => failInboxRow(tx, context, row.id, aside));
     return;
   }
