@@ -75,7 +75,7 @@ const SAYINGS = {
   },
   number_taken: {
     status: 'disconnected',
-    says: 'The number is linked as another device of the account already: it was not linked a second time. Use that device, or log it out first.',
+    says: 'The number is the one of another device of the account: it was not linked a second time. Pair that device, or delete it first; its chats stay.',
     isFinal: true,
   },
   other_number: {

@@ -28,6 +28,17 @@ export async function writePairing(
   return rows.length > 0;
 }
 
+/** What is shown cannot be used any more; another one comes. */
+export async function hidePairingCode(
+  tx: Queries,
+  { accountId, deviceId }: DeviceScope,
+): Promise<void> {
+  await tx.query(sql`
+    update public.device_pairings
+    set code = null
+    where account_id = ${accountId} and device_id = ${deviceId} and code is not null`);
+}
+
 /** The pairing is over, whichever way. */
 export async function endPairing(tx: Queries, { accountId, deviceId }: DeviceScope): Promise<void> {
   await tx.query(sql`

@@ -1,5 +1,6 @@
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { sql } from '../../platform/sql.ts';
+import { deleteDevice } from '../../server/commands/delete-device.ts';
 import { eventually } from '../support/services.ts';
 import { openDeviceWorld, type DeviceWorld } from './whatsapp-device-world.ts';
 
@@ -111,6 +112,31 @@ describe('a pairing', () => {
     expect(await first.row()).toMatchObject({ status: 'connected' });
     // Nobody has ever logged in as it.
     expect(first.logins()).toBe(1);
+    // Nor is it when that one is logged out: its chats are of this number. Deleted, as the sentence says, it is free.
+    await first.wants('logged_out');
+    await first.becomes({ status: 'logged_out' });
+    await second.pair({ kind: 'qr' });
+    world.fake.scan(first.person, await second.shown());
+    const { status_reason: says } = await second.becomes({ status_code: 'number_taken' });
+    expect(says).toContain('delete it first');
+    const { accountId, deviceId: id } = first;
+    await world.owner.transaction((tx) => deleteDevice(tx, { accountId, id }));
+    await second.pair({ kind: 'qr' });
+    world.fake.scan(first.person, await second.shown());
+    await second.becomes({ status: 'connected', phone: first.person.phone });
+  });
+
+  it('shows no code of a socket that has ended', async () => {
+    const device = await world.device();
+    await device.pair({ kind: 'qr' });
+    const first = await device.shown();
+    world.fake.world.faults.add({ does: { kind: 'upgrade-status', status: 503 } });
+    for (const each of world.fake.world.connections.list()) each.reset();
+    await device.becomes({ status: 'connecting', status_code: 'refused' });
+    expect(await device.pairing()).toMatchObject({ code: null, is_live: 't' });
+    world.fake.world.faults.clear();
+    world.fake.scan(device.person, await device.shown(first));
+    await device.becomes({ status: 'connected' });
   });
 
   it('of another number than the one whose chats the device has is refused', async () => {

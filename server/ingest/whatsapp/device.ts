@@ -4,7 +4,7 @@ import type { Running } from '../../../platform/lifecycle.ts';
 import type { Lease } from '../../commands/lease-work.ts';
 import type { DeviceState } from '../../commands/set-device-status.ts';
 import type { Me } from '../../whatsapp/map-message.ts';
-import { endPairing } from '../../commands/write-pairing.ts';
+import { endPairing, hidePairingCode } from '../../commands/write-pairing.ts';
 import { createBell, type Bell } from '../bell.ts';
 import { LeaseLost } from '../write-in-lease.ts';
 import { Attempt, type AttemptHooks, type AttemptOutcome } from './attempt.ts';
@@ -247,6 +247,7 @@ export class Device implements Running {
     metrics.whatsappCloses.inc({ code });
     log.info({ closed, phase, verdict: verdict.kind, ...history }, 'a socket has ended');
     if (goal.kind === 'logout') return this.#settleLogout(verdict, history.attempts);
+    if (phase === 'pairing' && verdict.kind !== 'final') await this.#hideCode();
     switch (verdict.kind) {
       case 'again':
         return;
@@ -261,6 +262,12 @@ export class Device implements Running {
       case 'final':
         return this.#settleFinal(verdict);
     }
+  }
+
+  /** It was of the socket that has ended. */
+  async #hideCode(): Promise<void> {
+    const { accountId, deviceId } = this.#context;
+    await write(this.#context, (tx) => hidePairingCode(tx, { accountId, deviceId }));
   }
 
   async #settleFinal(verdict: Extract<Verdict, { kind: 'final' }>): Promise<void> {
