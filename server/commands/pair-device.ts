@@ -15,19 +15,22 @@ type Options = Reach & { deviceId: number; kind: (typeof PAIRING_KINDS)[number];
  * A device is to be paired: the row asks for it, and its worker writes the QR text or the code into it. The device is
  * wanted connected from then on. One that asks for the same as a pairing under way goes on with that one; any other,
  * and one that has expired, is replaced. Gives the pairing, JSON text.
- * @throws ClarinError not_found, conflict (it is connected), invalid_request (no phone number).
+ * @throws ClarinError not_found, conflict (it is connected, or being logged out), invalid_request (no phone number).
  */
 export async function pairDevice(tx: Queries, options: Options): Promise<string> {
   const { accountId, deviceId, kind } = options;
   const reach = { accountId, devices: options.devices };
   const [device] = await tx.query(sql`
-    select device.status
+    select device.status, device.wanted
     from public.devices as device
     where ${inReach(devices, 'device', reach)} and device.id = ${deviceId}
     for no key update`);
   if (!device) throw new ClarinError('not_found', 'there is no such row');
   if (device['status'] === 'connected')
     throw new ClarinError('conflict', 'the device is connected: log it out to pair it anew');
+  // It would be connected once more by what it is to be rid of.
+  if (device['wanted'] === 'logged_out' && device['status'] !== 'logged_out')
+    throw new ClarinError('conflict', 'the device is being logged out: pair it when that is done');
   const values = kind === 'code' ? { phone: options.phone } : {};
   const { phone = null } = await withTypedPhone(tx, { accountId, values });
   await tx.query(sql`

@@ -129,6 +129,19 @@ describe('a pairing', () => {
     expect(answer.body.code).toBe('conflict');
   });
 
+  test('of a device that is being logged out is refused until it is', async () => {
+    const id = await newDevice('Leaving');
+    await ask('POST', `/api/devices/${id}/logout`);
+    const early = await pair(id, { kind: 'qr' });
+    expect([early.status, early.body.error]).toEqual([
+      409,
+      'the device is being logged out: pair it when that is done',
+    ]);
+    expect((await ask('GET', `/api/devices/${id}`)).body.data.wanted).toBe('logged_out');
+    await api.owner.query(sql`update public.devices set status = 'logged_out' where id = ${id}`);
+    expect((await pair(id, { kind: 'qr' })).status).toBe(200);
+  });
+
   test('is given up by itself, and with disconnecting and logging out', async () => {
     const id = await newDevice('Given up');
     const asked = await pair(id, { kind: 'qr' });
