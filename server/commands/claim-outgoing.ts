@@ -62,7 +62,8 @@ function judgeClaim(row: TextRow): Verdict {
   const is = (name: string): boolean => row[name] === 't';
   if (Number(row['attempts'] ?? 0) >= ATTEMPTS_MAX) return { reason: SEND_REFUSALS.unknown };
   if (is('is_too_old')) {
-    return { reason: row['status'] === 'pending' ? SEND_REFUSALS.too_old : SEND_REFUSALS.unknown };
+    if (row['status'] !== 'pending') return { reason: SEND_REFUSALS.unknown };
+    return { reason: row['error'] === null ? SEND_REFUSALS.too_old : SEND_REFUSALS.no_turn };
   }
   if (is('do_not_contact')) return { reason: SEND_REFUSALS.do_not_contact };
   const target = row['target_message_id'] === null ? undefined : judgeTarget(row);

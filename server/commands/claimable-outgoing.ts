@@ -29,7 +29,7 @@ export async function readClaimable(
   const [row] = await tx.query(sql`
     with ${candidates(options)}
     select message.id, message.chat_id, message.message_id, message.message_type, message.body, message.media,
-      message.poll, message.location, message.is_forwarded, message.status, message.quoted_message_id,
+      message.poll, message.location, message.is_forwarded, message.status, message.error, message.quoted_message_id,
       message.quoted_from_jid, message.quoted_body, message.target_message_id,
       chat.jid, contact.do_not_contact, wanted.attempts, turn.may_begin,
       message.message_type in ('image', 'video', 'audio', 'document', 'sticker') as needs_file,

@@ -23,6 +23,8 @@ export const SEND_REFUSALS = {
   not_sendable: 'A message of this kind cannot be sent.',
   too_old:
     'It waited for its device for more than a day and was not sent: it may not be meant any more.',
+  no_turn:
+    'It waited for three days: this device may begin so many new conversations within a day, and others came first. Send it again if it is still meant.',
   restricted:
     'WhatsApp does not let this number begin new conversations at the moment. Those there are go on; wait a day before writing to somebody new.',
   rejected: 'WhatsApp refused it as malformed for this recipient (479). It was not delivered.',

@@ -49,10 +49,8 @@ const notes = () =>
 const pass = (interval: string) =>
   world.all(sql`
     update private.whatsapp_sends set next_at = next_at - ${interval}::interval`);
-const age = (id: number, interval: string) =>
-  world.all(
-    sql`update public.messages set created_at = now() - ${interval}::interval where id = ${id}`,
-  );
+const age = (id: number, by: string) =>
+  world.all(sql`update public.messages set created_at = now() - ${by}::interval where id = ${id}`);
 
 describe('a claim', () => {
   it('takes the oldest message, which is sending then and noted', async () => {
@@ -203,7 +201,7 @@ describe('new conversations', () => {
     expect(await shown(b)).toEqual({ status: 'sending', error: null });
   });
 
-  it('go when the day is over, in their order', async () => {
+  it('go when the day is over, in their order, if it is not too late for them', async () => {
     const a = await one(await strange());
     const stranger = await strange();
     const [b = 0] = await pending(stranger, 'b', 'c');
@@ -213,6 +211,11 @@ describe('new conversations', () => {
       update private.whatsapp_first_contacts set created_at = now() - interval '25 hours'`);
     await age(b, '26 hours');
     expect(await claimId(capped)).toBe(b);
+    const late = await one(await strange());
+    expect(await claimId(capped)).toBeUndefined();
+    await age(late, '73 hours');
+    await claimId();
+    expect((await shown(late)).error).toBe(SEND_REFUSALS.no_turn);
   });
 
   it('are new until something was really sent, and count once', async () => {
