@@ -20,3 +20,17 @@ export async function askDeviceAnew(
     where ${inReach(devices, 'device', reach)} and device.id = ${deviceId}
       and device.status_code = any(${FORGIVEN}::text[])`);
 }
+
+/**
+ * People no longer want a device that was to be tried again by itself: it is not, and does not say so. A number that
+ * WhatsApp has blocked is left alone all the same, also when it is wanted again.
+ */
+export async function dropDeviceRetry(
+  tx: Queries,
+  { deviceId, ...reach }: Reach & { readonly deviceId: number },
+): Promise<void> {
+  await tx.query(sql`
+    update public.devices as device
+    set status_code = null, status_reason = null, retry_at = null
+    where ${inReach(devices, 'device', reach)} and device.id = ${deviceId} and device.status_code = 'fault'`);
+}

@@ -3,7 +3,7 @@ import type { Reach } from '../../platform/entity-sql/scope.ts';
 import type { Written } from '../../platform/entity-sql.ts';
 import type { Queries } from '../../platform/postgres.ts';
 import { notifyWhatsapp } from '../../platform/whatsapp-notes.ts';
-import { askDeviceAnew } from './ask-device-anew.ts';
+import { askDeviceAnew, dropDeviceRetry } from './ask-device-anew.ts';
 import { cancelPairing } from './pair-device.ts';
 import { updateRow } from './update-row.ts';
 
@@ -19,6 +19,7 @@ export async function wantOfDevice(
 ): Promise<Written | undefined> {
   // First: what is answered is the row after all of it.
   if (wanted === 'connected') await askDeviceAnew(tx, { ...reach, deviceId: id });
+  else await dropDeviceRetry(tx, { ...reach, deviceId: id });
   const written = await updateRow(tx, { entity: devices, id, values: { wanted }, ...reach });
   if (!written) return undefined;
   if (wanted !== 'connected') await cancelPairing(tx, { ...reach, deviceId: id });

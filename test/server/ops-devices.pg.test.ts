@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { sayingOf } from '../../domain/device-status.ts';
 import { sql } from '../../platform/sql.ts';
 import { beatDevicePulses, setDeviceStatus } from '../../server/commands/set-device-status.ts';
+import { restrictedTo } from './restricted-role.ts';
 import { startTestApi, type Caller, type TestApi } from './support.ts';
 
 let api: TestApi;
@@ -82,13 +83,31 @@ describe('how a device is', () => {
     expect((await row('connect')).status_code).toBeUndefined();
     await say('banned');
     expect((await row('connect')).status_code).toBe('banned');
+    expect((await row('disconnect')).status_code).toBe('banned');
+  });
+
+  test('is not to be tried again by itself when people do not want it any more', async () => {
+    const scope = scopeOf(admin.deviceIds[1]);
+    const path = `/api/devices/${scope.deviceId}`;
+    for (const verb of ['disconnect', 'logout']) {
+      await api.ask(admin, 'POST', `${path}/connect`);
+      const retryAtMs = Date.now() + 900_000;
+      await api.owner.transaction((tx) =>
+        setDeviceStatus(tx, scope, { status: 'disconnected', code: 'fault', retryAtMs }),
+      );
+      const { data } = (await api.ask(admin, 'POST', `${path}/${verb}`)).body;
+      expect(data.status).toBe('disconnected');
+      for (const member of ['status_code', 'status_reason', 'retry_at'])
+        expect([verb, data[member]]).toEqual([verb, undefined]);
+    }
   });
 });
 
 describe('the devices page', () => {
   test('counts the devices of the account by how they are, and those that frames come from', async () => {
     await api.owner.query(sql`
-      update public.devices set status = 'connecting', status_code = 'refused' where id = ${admin.deviceIds[0]}`);
+      update public.devices set status = 'connecting', status_code = 'refused', retry_at = '2099-01-02T03:04:05Z'
+      where id = ${admin.deviceIds[0]}`);
     await api.owner.query(sql`
       update public.devices set status = 'connected', status_code = null where id = ${admin.deviceIds[1]}`);
     await beatDevicePulses(api.owner, [{ ...scopeOf(admin.deviceIds[1]), ageMs: 0 }]);
@@ -102,7 +121,14 @@ describe('the devices page', () => {
     expect(status).toBe(200);
     expect(body.data.devices).toEqual([
       { status: 'connected', count: 1, alive_count: 1 },
-      { status: 'connecting', status_code: 'refused', count: 1, alive_count: 0 },
+      {
+        status: 'connecting',
+        status_code: 'refused',
+        status_reason: sayingOf('refused').says,
+        retry_at: '2099-01-02T03:04:05.000000Z',
+        count: 1,
+        alive_count: 0,
+      },
     ]);
     expect(body.data).toMatchObject({
       pending_count: 1,
@@ -114,6 +140,18 @@ describe('the devices page', () => {
     expect(body.data.oldest_pending_seconds).toBeGreaterThanOrEqual(90);
     const token = await api.tokenOf(admin, ['devices']);
     expect((await api.ask({ token }, 'GET', '/ops/devices')).status).toBe(403);
+  });
+
+  test('[A6] counts only those that a restricted role sees, and what waits for them', async () => {
+    const [first = 0, second = 0] = admin.deviceIds;
+    const seen = async (id: number) => {
+      const some = await restrictedTo(api, admin, [id], ['ops']);
+      const { data } = (await api.ask(some, 'GET', '/ops/devices')).body;
+      const statuses = data.devices.map(({ status }: { status: string }) => status);
+      return { statuses, waiting: data.pending_count };
+    };
+    expect(await seen(second)).toEqual({ statuses: ['connected'], waiting: 1 });
+    expect(await seen(first)).toEqual({ statuses: ['connecting'], waiting: 0 });
   });
 
   test('shows super administrators those of all accounts, and takes a version to try from them alone', async () => {

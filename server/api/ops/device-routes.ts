@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { notifyWhatsapp } from '../../../platform/whatsapp-notes.ts';
 import { addVersion } from '../../commands/whatsapp-versions.ts';
 import { principalOf, type App, type Context } from '../context.ts';
+import { viewerOf } from '../rest/entity-routes.ts';
 import { JSON_TYPE } from '../rest/read.ts';
 import { answers, oneOf, writeHeaders } from '../rest/schemas.ts';
 import { write } from '../rest/write.ts';
@@ -14,6 +15,8 @@ const page = z.object({
     z.object({
       status: z.string(),
       status_code: z.string().optional(),
+      status_reason: z.string().optional().describe('The same for people.'),
+      retry_at: instant.optional().describe('When the first of them is tried again by itself.'),
       count: z.int(),
       alive_count: z.int().describe('Of them, those that a frame came from within a minute.'),
     }),
@@ -51,7 +54,7 @@ const version = z
   // As it is compared and stored: without zeros in front.
   .transform((text) => text.split('.').map(Number).join('.'));
 
-/** How devices are, for operators: of their account, for super administrators of all. */
+/** How devices are, for operators: those that they see, for super administrators all. */
 export function registerOpsDeviceRoutes(app: App, context: Context): void {
   app.get(
     '/ops/devices',
@@ -64,9 +67,9 @@ export function registerOpsDeviceRoutes(app: App, context: Context): void {
       },
     },
     async (request, reply) => {
-      const { accountId, isSuperAdmin } = principalOf(request);
-      const scope = { accountId: isSuperAdmin ? undefined : accountId };
-      const data = await describeDevices(context.database, scope);
+      const { isSuperAdmin } = principalOf(request);
+      const reach = isSuperAdmin ? undefined : viewerOf(request);
+      const data = await describeDevices(context.database, { reach });
       return reply.type(JSON_TYPE).send(JSON.stringify({ data }));
     },
   );

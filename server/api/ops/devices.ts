@@ -1,22 +1,25 @@
+import { DEVICE_CODES, sayingOf, type DeviceCode } from '../../../domain/device-status.ts';
+import { devices } from '../../../domain/entities/devices.ts';
 import { formatTimestamp } from '../../../domain/row-json.ts';
 import type { Queries, TextRow } from '../../../platform/postgres.ts';
-import { empty, sql, type Sql } from '../../../platform/sql.ts';
+import { inReach, type Reach } from '../../../platform/entity-sql/scope.ts';
+import { sql, type Sql } from '../../../platform/sql.ts';
 
-/** Of one account; undefined: of all. */
-type Scope = { readonly accountId: number | undefined };
+/** Of one account, or of some of its devices; undefined: of all accounts. */
+type Scope = { readonly reach: Reach | undefined };
 
 /** A frame that came longer ago does not prove that a device is connected. */
 const ALIVE_SECONDS = 60;
 
 /**
  * The devices page: how many are how, what waits, who works, and whether the version of the client is accepted. Devices
- * and what waits are those of the account; the rest is the same for all.
+ * and what waits are those that the caller sees; the rest is the same for all.
  */
 export async function describeDevices(
   db: Queries,
-  { accountId }: Scope,
+  { reach }: Scope,
 ): Promise<Record<string, unknown>> {
-  const within = accountId === undefined ? empty : sql`and device.account_id = ${accountId}`;
+  const within = reach === undefined ? sql`true` : inReach(devices, 'device', reach);
   const [states, [waiting], [around], versions] = await Promise.all([
     db.query(countStates(within)),
     db.query(countPending(within)),
@@ -26,9 +29,12 @@ export async function describeDevices(
   return {
     devices: states.map((row) => ({
       status: row['status'],
-      ...(row['status_code'] ? { status_code: row['status_code'] } : {}),
+      ...(row['status_code']
+        ? { status_code: row['status_code'], ...saying(row['status_code']) }
+        : {}),
       count: Number(row['count']),
       alive_count: Number(row['alive']),
+      ...instants(row, ['retry_at']),
     })),
     pending_count: Number(waiting?.['count']),
     ...(waiting?.['seconds'] ? { oldest_pending_seconds: Number(waiting['seconds']) } : {}),
@@ -46,6 +52,12 @@ export async function describeDevices(
   };
 }
 
+/** What their people read. */
+function saying(code: string): { status_reason?: string } {
+  const known = DEVICE_CODES.find((each): each is DeviceCode => each === code);
+  return known === undefined ? {} : { status_reason: sayingOf(known).says };
+}
+
 function instants(row: TextRow | undefined, names: readonly string[]): Record<string, string> {
   return Object.fromEntries(
     names.flatMap((name) => {
@@ -57,11 +69,12 @@ function instants(row: TextRow | undefined, names: readonly string[]): Record<st
 
 const countStates = (within: Sql): Sql => sql`
   select device.status, device.status_code, count(*) as count,
+    min(device.retry_at) filter (where device.retry_at > now()) as retry_at,
     count(*) filter (where pulse.frame_at > now() - make_interval(secs => ${ALIVE_SECONDS})) as alive
   from public.devices as device
   left join private.whatsapp_pulses as pulse
     on pulse.account_id = device.account_id and pulse.device_id = device.id
-  where true ${within}
+  where ${within}
   group by device.status, device.status_code
   order by device.status, device.status_code nulls first`;
 
@@ -75,7 +88,7 @@ const countPending = (within: Sql): Sql => sql`
     where message.account_id = device.account_id and message.device_id = device.id
       and message.status = 'pending'
   ) as waiting
-  where true ${within}`;
+  where ${within}`;
 
 const readAround = sql`
   select breaker.opened_at, breaker.probe_at, breaker.probe_version,
