@@ -13,6 +13,8 @@ export type EpochReason =
   | 'slot_missing'
   /** Its WAL is gone. */
   | 'slot_lost'
+  /** What it holds is of tables that have another form by now, or of a publication that is gone. */
+  | 'slot_unreadable'
   /** Somebody advanced it: commits went by unseen. */
   | 'slot_skipped'
   /** Another cluster answers. */
@@ -30,6 +32,8 @@ export type EpochReason =
 export type SlotFacts =
   | { readonly state: 'missing' }
   | { readonly state: 'lost' }
+  /** It stands, and no replicator will ever get past what it holds. */
+  | { readonly state: 'unreadable' }
   | { readonly state: 'usable'; readonly confirmed: Lsn; readonly currentLsn: Lsn };
 
 /** `lostEpoch`: of which Redis has answered that it lost something. Control alone does not show that. */
@@ -73,6 +77,7 @@ export function judgeEpoch(
   if (control.slot !== identity.slot) return fresh('slot_renamed');
   if (slot.state === 'missing') return fresh('slot_missing');
   if (slot.state === 'lost') return fresh('slot_lost');
+  if (slot.state === 'unreadable') return fresh('slot_unreadable');
   if (hasSkipped(slot.confirmed, control.position)) return fresh('slot_skipped', true);
   if (slot.currentLsn < control.position) return fresh('wal_behind', true);
   if (control.runId !== runId) return fresh('redis_restarted');

@@ -6,7 +6,7 @@ import { CacheWriter } from '../platform/cache/writer.ts';
 import { runAttempt, type AttemptContext, type AttemptView } from './attempt.ts';
 import type { Standing } from './health.ts';
 import { acquireLeadership, type Leadership } from './leadership.ts';
-import { prepareEpoch, type PrepareContext } from './prepare.ts';
+import { isPastUnreadable, prepareEpoch, type PrepareContext } from './prepare.ts';
 import { isFatal, isLeadershipLost } from './retry.ts';
 
 /** Between attempts, for ever: a replicator without Postgres or Redis waits for them, and health is red meanwhile. */
@@ -132,11 +132,18 @@ export class LeaderLoop {
     const { log, metrics, hub, writerRedis, space, seams } = this.#context;
     const writer = new CacheWriter({ redis: writerRedis, space, metrics });
     let lostEpoch: string | undefined;
+    let isUnreadable = false;
+    let isRemade = false;
     for (let failures = 0; ; failures++) {
       const startedAtMs = Date.now();
       let epochId: string | undefined;
       try {
-        const prepared = await prepareEpoch(this.#context, { term, lostEpoch }, signal);
+        const prepared = await prepareEpoch(
+          this.#context,
+          { term, lostEpoch, isUnreadable },
+          signal,
+        );
+        isRemade = isUnreadable;
         const { epoch, position, published } = prepared;
         epochId = epoch.id;
         hub.openEpoch(epoch, position);
@@ -149,14 +156,20 @@ export class LeaderLoop {
         );
       } catch (error) {
         signal.throwIfAborted();
-        if (isFatal(error) || isLeadershipLost(error)) throw error;
+        if (isLeadershipLost(error)) throw error;
+        // A slot that was made for it and says the same again would be made for ever.
+        isUnreadable = !isRemade && (await isPastUnreadable(this.#context, error));
+        if (!isUnreadable && isFatal(error)) throw error;
         if (isEpochLost(error) && seams.lostEpoch !== 'kept') lostEpoch = epochId;
         this.#trouble = describe(error);
         log.warn({ error }, 'the stream ended; another attempt follows');
       }
       this.#view = undefined;
       metrics.reconnects.inc();
-      if (Date.now() - startedAtMs > GOOD_ATTEMPT_MS) failures = 0;
+      if (Date.now() - startedAtMs > GOOD_ATTEMPT_MS) {
+        failures = 0;
+        isRemade = false;
+      }
       await sleep(backoffMs(failures, ATTEMPT_RETRY), signal);
     }
   }

@@ -7,6 +7,7 @@ import { readPublicationDrift } from '../platform/publication.ts';
 import { readSlot } from '../platform/replication-slot.ts';
 import { baseOf, hasSkipped, judgeEpoch, type EpochReason, type SlotFacts } from './epoch.ts';
 import { readIdentity, readPublicationDigest } from './identity.ts';
+import { sqlStateOf } from '../platform/sqlstate.ts';
 import type { UnsafeSeams } from './seams.ts';
 import {
   assertSlotIsOurs,
@@ -36,15 +37,21 @@ export type Prepared = {
   readonly published: string;
 };
 
+type Opinion = {
+  readonly term: number;
+  readonly lostEpoch: string | undefined;
+  readonly isUnreadable: boolean;
+};
+
 /**
  * Everything between winning the leadership and reading the stream, in this order: whoever still reads the slot is ended
  * before its position is looked at; the epoch is judged by that position; a slot is made anew only when the epoch ends too.
- * `lostEpoch`: see RedisFacts.
+ * `lostEpoch`: see RedisFacts. `isUnreadable`: an attempt has ended by what the slot holds.
  * @throws ClarinError: replication_drift and configuration are for a person, leadership_lost is over, others pass.
  */
 export async function prepareEpoch(
   context: PrepareContext,
-  { term, lostEpoch }: { term: number; lostEpoch: string | undefined },
+  { term, lostEpoch, isUnreadable }: Opinion,
   signal: AbortSignal,
 ): Promise<Prepared> {
   const { url, slot, publication, db, control, database } = context;
@@ -54,7 +61,7 @@ export async function prepareEpoch(
   await releaseSlot(context, signal);
   const status = await readSlot(db, slot);
   if (status) assertSlotIsOurs(status, database);
-  const facts = factsOf(status);
+  const facts: SlotFacts = status && isUnreadable ? { state: 'unreadable' } : factsOf(status);
   const known = await control.readControl();
   const runId = await control.readRunId();
   const verdict = judgeEpoch(known, identity, { runId, lostEpoch }, facts);
@@ -93,6 +100,23 @@ export async function assertNothingSkipped(
   const facts = factsOf(await readSlot(db, slot));
   if (facts.state !== 'usable' || !hasSkipped(facts.confirmed, position)) return;
   throw new ClarinError('epoch_lost', 'the slot was moved before it was read: commits went by');
+}
+
+/**
+ * What the slot holds was written by tables of another form, or while the publication was gone, and the database fits again by
+ * now: nobody will ever read past it. A database that does not fit yet is for a person.
+ */
+export async function isPastUnreadable(
+  context: Pick<PrepareContext, 'db' | 'publication'>,
+  error: unknown,
+): Promise<boolean> {
+  const isDrift = error instanceof ClarinError && error.code === 'replication_drift';
+  // Before 18 a walsender that decodes what was written while there was no publication fails: undefined_object.
+  if (!isDrift && sqlStateOf(error) !== '42704') return false;
+  return assertNoDrift(context).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** @throws ClarinError `replication_drift` listing every difference. */

@@ -60,6 +60,11 @@ const CASES: readonly Case[] = [
     verdict: 'slot_skipped remake',
   },
   {
+    name: 'what the slot holds cannot be read any more',
+    slot: { state: 'unreadable' },
+    verdict: 'slot_unreadable remake',
+  },
+  {
     name: 'the database was put back',
     slot: { ...usable, confirmed: lsn(50), currentLsn: lsn(99) },
     verdict: 'wal_behind remake',

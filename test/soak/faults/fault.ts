@@ -1,3 +1,4 @@
+import type pg from 'pg';
 import type { TestDatabase } from '../../support/databases.ts';
 import type { TestPostgres, TestRedis } from '../../support/services.ts';
 import type { RunningRole } from '../../support/spawn-role.ts';
@@ -42,6 +43,8 @@ export type SoakWorld = {
   readonly environment: Readonly<Record<string, string>>;
   /** As the owner and superuser, past every link. */
   sql(text: string, values?: readonly unknown[]): Promise<SqlRow[]>;
+  /** A connection of one's own as the owner, past every link: its transaction stays open as long as wanted. */
+  session(): Promise<pg.Client>;
   /** Past every link. */
   redisCommand(command: string, ...args: readonly (string | number)[]): Promise<unknown>;
   /** One line of the soak's diary, with its time. */
@@ -65,13 +68,15 @@ export type Fault = {
   readonly resync: Resync;
   /** From the moment `run` resolves until every process is ready and the feed is live, by itself. */
   readonly greenWithinMs: number;
+  /** Of figures in its reports, at most: for a machine that does nothing else besides. */
+  readonly bounds?: Readonly<Record<string, number>>;
   /** Such faults bear no other beside them: their own proof would be disturbed, or the machine overloaded. */
   readonly isAlone?: boolean;
   /** May it be chosen now? */
   fits(world: SoakWorld): boolean;
   /**
    * Breaks something, sees that it is broken, and lets go. Resolves when nothing of the test holds it broken any more.
-   * @throws Error when it could not be broken, when what must happen at once did not happen, or a figure is over its bound.
+   * @throws Error when it could not be broken, when what must happen at once did not happen. Figures are not judged here.
    */
   run(world: SoakWorld, random: Random): Promise<FaultReport>;
 };

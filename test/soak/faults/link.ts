@@ -25,7 +25,9 @@ export type Link = {
   darken(): void;
   /** Cuts every connection and refuses new ones, until `heal`. */
   cut(): void;
-  /** New connections pass again; half open ones are cut at last. */
+  /** What the process says arrives so much later, in order, until `heal`. */
+  slow(delayMs: number): void;
+  /** Everything passes again, at once; half open ones are cut at last. */
   heal(): void;
   close(): Promise<void>;
 };
@@ -34,12 +36,15 @@ export type Link = {
 export async function openLink(port: number): Promise<Link> {
   const pairs = new Set<Pair>();
   let state: 'open' | 'dark' | 'cut' = 'open';
+  const wire = { delayMs: 0 };
   const server = createServer((client) => {
     if (state === 'cut') {
       client.destroy();
       return;
     }
-    pairs.add(joinPair(client, port, state === 'dark', (pair) => pairs.delete(pair)));
+    pairs.add(
+      joinPair({ client, port, wire, isFrozen: state === 'dark' }, (pair) => pairs.delete(pair)),
+    );
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const own = (server.address() as AddressInfo).port;
@@ -73,7 +78,11 @@ export async function openLink(port: number): Promise<Link> {
       state = 'cut';
       end(() => true);
     },
+    slow: (delayMs) => {
+      wire.delayMs = delayMs;
+    },
     heal: () => {
+      wire.delayMs = 0;
       state = 'open';
       end((pair) => pair.isFrozen);
     },
@@ -84,12 +93,9 @@ export async function openLink(port: number): Promise<Link> {
   };
 }
 
-function joinPair(
-  client: Socket,
-  port: number,
-  isFrozen: boolean,
-  onGone: (pair: Pair) => void,
-): Pair {
+type Joint = { client: Socket; port: number; wire: { delayMs: number }; isFrozen: boolean };
+
+function joinPair({ client, port, wire, isFrozen }: Joint, onGone: (pair: Pair) => void): Pair {
   const upstream = connect(port, '127.0.0.1');
   const pair: Pair = { client, upstream, isReplication: false, isFrozen };
   client.setNoDelay(true);
@@ -97,12 +103,29 @@ function joinPair(
   client.once('data', (startup: Buffer) => {
     pair.isReplication = startup.includes('replication\0');
   });
-  const pipe = (from: Socket, to: Socket): void => {
+  // What is late keeps its order: whatever comes behind it waits for it.
+  let late: Promise<void> = Promise.resolve();
+  let waiting = 0;
+  const pass = (chunk: Buffer, from: Socket, to: Socket): void => {
+    // What a half open connection is sent is swallowed: its sender sees it go out.
+    if (pair.isFrozen || to.destroyed || to.write(chunk)) return;
+    from.pause();
+    to.once('drain', () => from.resume());
+  };
+  const passLate = (chunk: Buffer): void => {
+    waiting++;
+    const due = performance.now() + wire.delayMs;
+    late = late
+      .then(() => new Promise((resolve) => setTimeout(resolve, due - performance.now())))
+      .then(() => {
+        waiting--;
+        pass(chunk, client, upstream);
+      });
+  };
+  const join = (from: Socket, to: Socket): void => {
     from.on('data', (chunk) => {
-      // What a half open connection is sent is swallowed: its sender sees it go out.
-      if (pair.isFrozen || to.write(chunk)) return;
-      from.pause();
-      to.once('drain', () => from.resume());
+      if (from === client && (wire.delayMs > 0 || waiting > 0)) passLate(chunk);
+      else pass(chunk, from, to);
     });
     from.on('error', () => undefined);
     from.on('close', () => {
@@ -111,7 +134,7 @@ function joinPair(
       if (client.destroyed && upstream.destroyed) onGone(pair);
     });
   };
-  pipe(client, upstream);
-  pipe(upstream, client);
+  join(client, upstream);
+  join(upstream, client);
   return pair;
 }
