@@ -73,7 +73,7 @@ export async function runAttempt(
   );
   onView({ heartbeat, pipeline });
   const readVitals = () => ({
-    nowMs: Date.now(),
+    nowMs: performance.now(),
     emittedAtMs: heartbeat.emittedAtMs,
     returnedSentMs: heartbeat.returnedSentMs,
     lastReceivedAtMs: stream.lastReceivedAtMs,

@@ -41,7 +41,7 @@ export class HeartbeatLoop {
     this.#options = options;
   }
 
-  /** When the newest heartbeat was begun, ms since 1970, whether it went out or not; undefined before the first. */
+  /** When the newest heartbeat was begun, by the monotonic clock, whether it went out or not; undefined before the first. */
   get emittedAtMs(): number | undefined {
     return this.#emittedAtMs;
   }
@@ -77,9 +77,9 @@ export class HeartbeatLoop {
     const { db, control, mandate, published } = this.#options;
     // Before anything that may wait: with Postgres gone without a word not even a heartbeat goes out, and that it does not
     // come back is what the watchdog must see.
-    this.#emittedAtMs = Date.now();
+    this.#emittedAtMs = performance.now();
     await assertStillPublished(this.#options, published);
-    const sentMs = Date.now();
+    const sentMs = performance.now();
     const redisMs = await control.redisTimeMs();
     const text = formatHeartbeat({
       token: this.#token,
@@ -105,7 +105,7 @@ export class HeartbeatLoop {
   async returned(heartbeat: Heartbeat): Promise<void> {
     const { control, mandate, metrics } = this.#options;
     this.#returnedSentMs = heartbeat.sentMs;
-    metrics.roundTripLagSeconds.set(Math.max(0, Date.now() - heartbeat.sentMs) / 1_000);
+    metrics.roundTripLagSeconds.set((performance.now() - heartbeat.sentMs) / 1_000);
     try {
       await control.renewLease({ ...mandate, sentAtMs: heartbeat.redisMs });
     } catch (error) {

@@ -55,7 +55,7 @@ export class LeaderLoop {
   /** Undefined when no heartbeat has come back in this attempt. */
   get heartbeatAgeMs(): number | undefined {
     const sentMs = this.#view?.heartbeat.returnedSentMs;
-    return sentMs === undefined ? undefined : Date.now() - sentMs;
+    return sentMs === undefined ? undefined : performance.now() - sentMs;
   }
 
   /** @throws the signal's reason, or a ClarinError that ends the process. */
@@ -135,7 +135,7 @@ export class LeaderLoop {
     let isUnreadable = false;
     let isRemade = false;
     for (let failures = 0; ; failures++) {
-      const startedAtMs = Date.now();
+      const startedAtMs = performance.now();
       let epochId: string | undefined;
       try {
         const prepared = await prepareEpoch(
@@ -166,7 +166,7 @@ export class LeaderLoop {
       }
       this.#view = undefined;
       metrics.reconnects.inc();
-      if (Date.now() - startedAtMs > GOOD_ATTEMPT_MS) {
+      if (performance.now() - startedAtMs > GOOD_ATTEMPT_MS) {
         failures = 0;
         isRemade = false;
       }

@@ -84,8 +84,8 @@ async function waitForLock(
     onStandby();
     // A Redis that does not answer says nothing about the leader.
     const isAlive = await options.control.isLeaderAlive().catch(() => true);
-    silentSinceMs = isAlive ? undefined : (silentSinceMs ?? Date.now());
-    if (silentSinceMs !== undefined && Date.now() - silentSinceMs > SILENCE_MS_MAX) {
+    silentSinceMs = isAlive ? undefined : (silentSinceMs ?? performance.now());
+    if (silentSinceMs !== undefined && performance.now() - silentSinceMs > SILENCE_MS_MAX) {
       await endHolder(client, options);
       silentSinceMs = undefined;
     }

@@ -129,7 +129,7 @@ export async function releaseSlot(
   { db, slot, log }: SlotContext,
   signal: AbortSignal,
 ): Promise<void> {
-  const deadline = Date.now() + RELEASE_TIMEOUT_MS;
+  const deadline = performance.now() + RELEASE_TIMEOUT_MS;
   for (;;) {
     const status = await readSlot(db, slot);
     if (!status?.active) return;
@@ -137,7 +137,7 @@ export async function releaseSlot(
       log.warn({ slot, pid: status.activePid }, 'ending the walsender of an earlier leader');
       await db.query(sql`select pg_terminate_backend(${status.activePid})`);
     }
-    if (Date.now() > deadline)
+    if (performance.now() > deadline)
       throw new ClarinError('unavailable', `slot ${slot} is still read by somebody else`);
     await sleep(RELEASE_POLL_MS, signal);
   }

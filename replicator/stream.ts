@@ -33,7 +33,7 @@ export type ReplicationStream = {
   /** Resolves after `stop`, rejects with whatever else ended the attempt. */
   readonly ended: Promise<void>;
   readonly receivedBytes: number;
-  /** Clock of the last frame or keepalive, ms since 1970. */
+  /** When the last frame or keepalive came, by the monotonic clock. */
   readonly lastReceivedAtMs: number;
   sendStatus(): void;
   /** Back-pressure: the walsender waits, and is kept alive by our statuses. */
@@ -56,7 +56,7 @@ class Attempt implements ReplicationStream {
   readonly started: Promise<void>;
   readonly ended: Promise<void>;
   receivedBytes = 0;
-  lastReceivedAtMs = Date.now();
+  lastReceivedAtMs = performance.now();
   readonly #options: StreamOptions;
   readonly #service: LogicalReplicationService;
   #connection: Connection | undefined;
@@ -108,7 +108,7 @@ class Attempt implements ReplicationStream {
   #receive(bytes: number, handle: () => void): void {
     if (this.#isOver) return;
     this.receivedBytes += bytes;
-    this.lastReceivedAtMs = Date.now();
+    this.lastReceivedAtMs = performance.now();
     try {
       handle();
     } catch (error) {

@@ -63,7 +63,7 @@ export class VisibilityGate {
     this.#metrics = metrics;
   }
 
-  /** Since when something has been held back; undefined when nothing is. */
+  /** Since when something has been held back, by the monotonic clock; undefined when nothing is. */
   get waitingSinceMs(): number | undefined {
     return this.#waitingSinceMs;
   }
@@ -89,7 +89,7 @@ export class VisibilityGate {
   async #until(isOpen: (snapshot: Snapshot) => boolean, signal: AbortSignal): Promise<void> {
     if (isOpen(await this.#snapshot(signal))) return;
     this.#metrics.gateWaits.inc();
-    this.#waitingSinceMs = Date.now();
+    this.#waitingSinceMs = performance.now();
     const stopTimer = this.#metrics.gateWaitSeconds.startTimer();
     try {
       for (let delayMs = BACKOFF_MS_MIN; ; delayMs = Math.min(delayMs * 2, BACKOFF_MS_MAX)) {

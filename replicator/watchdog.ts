@@ -1,7 +1,7 @@
 import { ClarinError } from '../domain/errors.ts';
 import { sleep } from '../platform/backoff.ts';
 
-/** What the watchdog looks at. Clocks are ms since 1970. */
+/** What the watchdog looks at. Times are of the monotonic clock: one that is put back or forward hides no silence and makes none. */
 export type StreamVitals = {
   readonly nowMs: number;
   /** When the newest heartbeat was begun, whether it went out or not; undefined before the first. */

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { exitCodeOf } from '../../platform/lifecycle.ts';
 import { createTestDatabase, eventually } from '../support/services.ts';
 import { startHalfOpenProxy } from './half-open-proxy.ts';
@@ -28,6 +28,30 @@ test(
       const outcome = await Promise.race([replicator.fatal.then(exitCodeOf), readsOn]);
       expect([75, 'reads on']).toContain(outcome);
     } finally {
+      await world.close();
+      await proxy.stop();
+    }
+  },
+);
+
+test(
+  '[R25] a wall clock that is put back by an hour hides no dead stream',
+  { timeout: 60_000 },
+  async () => {
+    const database = await createTestDatabase();
+    const proxy = await startHalfOpenProxy(database.replicationUrl);
+    const world = await createWorld({ ...database, replicationUrl: proxy.url });
+    const now = Date.now.bind(Date);
+    try {
+      const replicator = await world.start();
+      await untilGreen(replicator);
+      vi.spyOn(Date, 'now').mockImplementation(() => now() - 3_600_000);
+      proxy.freeze();
+      const isLate = async (): Promise<boolean> =>
+        (await replicator.health()).checks.some((check) => check.name === 'heartbeat' && !check.ok);
+      await eventually(isLate, { says: 'health says that no heartbeat comes back' });
+    } finally {
+      vi.restoreAllMocks();
       await world.close();
       await proxy.stop();
     }
