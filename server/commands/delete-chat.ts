@@ -5,6 +5,7 @@ import { inReach } from '../../platform/entity-sql/scope.ts';
 import type { Queries } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
 import { deleteRow } from './delete-row.ts';
+import { dropFiles } from './drop-files.ts';
 
 type Options = Reach & { id: number; ifMatch?: string | undefined };
 
@@ -17,28 +18,21 @@ export async function deleteChat(tx: Queries, options: Options): Promise<string>
   const { accountId, id } = options;
   // Locked first, as whoever writes a message locks it: nothing comes in between.
   const [chat] = await tx.query(sql`
-    select chat.id, array(
-      select message.media_id
-      from public.messages as message
-      where message.account_id = ${accountId} and message.chat_id = chat.id and message.media_id is not null
-    ) as media_ids
+    select chat.id
     from public.chats as chat
     where ${inReach(chats, 'chat', options)} and chat.id = ${id}
     for update`);
   if (!chat) throw new ClarinError('not_found', 'there is no such row');
+  // By a statement of its own: the one that waited for the lock does not see what was written meanwhile.
+  const files = await tx.query(sql`
+    select media_id
+    from public.messages
+    where account_id = ${accountId} and chat_id = ${id} and media_id is not null`);
   const row = await deleteRow(tx, { entity: chats, ...options });
-  await tx.query(sql`
-    delete from public.media as file
-    where file.account_id = ${accountId} and file.id = any(${chat['media_ids']}::bigint[])
-      and file.device_id is not null and file.created_by is null
-      and not exists (
-        select from public.messages where account_id = ${accountId} and media_id = file.id
-      )
-      and not exists (
-        select from public.quick_replies where account_id = ${accountId} and media_id = file.id
-      )
-      and not exists (
-        select from public.campaigns where account_id = ${accountId} and media_id = file.id
-      )`);
+  await dropFiles(
+    tx,
+    accountId,
+    files.map((file) => Number(file['media_id'])),
+  );
   return row;
 }

@@ -1,5 +1,6 @@
 import type { Queries, TextRow } from '../../platform/postgres.ts';
 import { sql } from '../../platform/sql.ts';
+import { dropFiles } from './drop-files.ts';
 
 type Options = {
   readonly accountId: number;
@@ -108,24 +109,6 @@ async function dropDoubles(tx: Queries, { accountId, kept, losers }: Merge): Pro
   await tx.query(sql`
     delete from public.messages where account_id = ${accountId} and id = any(${ids}::bigint[])`);
   await dropFiles(tx, accountId, numbersOf(dropped, 'media_id'));
-}
-
-/** Files of rows that are gone, shown nowhere else: nobody fetches them now. */
-async function dropFiles(tx: Queries, accountId: number, ids: number[]): Promise<void> {
-  if (ids.length === 0) return;
-  await tx.query(sql`
-    delete from public.media as file
-    where file.account_id = ${accountId} and file.id = any(${ids}::bigint[])
-      and file.device_id is not null and file.created_by is null
-      and not exists (
-        select from public.messages where account_id = ${accountId} and media_id = file.id
-      )
-      and not exists (
-        select from public.quick_replies where account_id = ${accountId} and media_id = file.id
-      )
-      and not exists (
-        select from public.campaigns where account_id = ${accountId} and media_id = file.id
-      )`);
 }
 
 /** What was read in its own chat is read in the other one too, whichever was looked at last. */

@@ -220,7 +220,7 @@ describe('a chat', () => {
     const before = await get(id);
     api.statements.length = 0;
     const answer = await remove(id);
-    expect(ownStatements()).toHaveLength(4);
+    expect(ownStatements()).toHaveLength(5);
     expect(answer.status).toBe(200);
     expect(answer.body).toEqual(before.body);
     expect((await get(id)).status).toBe(404);

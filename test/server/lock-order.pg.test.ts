@@ -3,6 +3,7 @@ import type { Queries } from '../../platform/postgres.ts';
 import { sql, type Sql } from '../../platform/sql.ts';
 import { deleteCampaign } from '../../server/commands/change-campaign.ts';
 import { claimRecipients } from '../../server/commands/claim-recipients.ts';
+import { deleteChat } from '../../server/commands/delete-chat.ts';
 import { deleteDevice } from '../../server/commands/delete-device.ts';
 import { receiveMessage } from '../../server/commands/receive-message.ts';
 import { updateMessageStatus } from '../../server/commands/update-message-status.ts';
@@ -135,4 +136,38 @@ test('what is written to a chat while its device is deleted fails, and does not 
     sql`select status from public.messages where chat_id = ${chatId}`,
   );
   expect(row?.['status']).toBe('failed');
+});
+
+test('a chat that is deleted takes the file along that came while it waited for the chat', async () => {
+  const { owner } = world.api;
+  const deviceId = await newDevice();
+  const [contactId = 0] = await world.people(1);
+  const [chatId = 0] = await idsOf(
+    owner,
+    sql`
+      insert into public.chats (account_id, device_id, contact_id, jid)
+      values (${accountId}, ${deviceId}, ${contactId}, 'deleted@lid')
+      returning id`,
+  );
+  const { value } = await owner.transaction(async (tx) => {
+    await tx.query(sql`select id from public.chats where id = ${chatId} for no key update`);
+    const deletion = owner.transaction((other) => deleteChat(other, { accountId, id: chatId }));
+    deletion.catch(() => undefined);
+    await wait(1);
+    const [fileId = 0] = await idsOf(
+      tx,
+      sql`
+        insert into public.media (account_id, device_id, object_key, mimetype)
+        values (${accountId}, ${deviceId}, 'late', 'image/png')
+        returning id`,
+    );
+    await tx.query(sql`
+      insert into public.messages (account_id, chat_id, message_type, media_id)
+      values (${accountId}, ${chatId}, 'image', ${fileId})`);
+    return { deletion, fileId };
+  });
+  await value.deletion;
+  expect(await owner.query(sql`select id from public.media where id = ${value.fileId}`)).toEqual(
+    [],
+  );
 });
