@@ -7,22 +7,24 @@ import {
 } from '../domain/change.ts';
 import type { Entity } from '../domain/entity.ts';
 import { ClarinError } from '../domain/errors.ts';
-import { toLsn } from '../domain/lsn.ts';
+import { toLsn, type Lsn } from '../domain/lsn.ts';
 import { ENTITIES } from '../domain/registry.ts';
 import type { Metrics } from '../platform/metrics.ts';
+import { formatMicros } from './commit-time.ts';
+import { parseHeartbeat, parseOrigin, parseSignal, parseWas } from './logical-message.ts';
+import { OpenTransactions, openTransaction, type OpenTransaction } from './open-transactions.ts';
 import {
-  parseHeartbeat,
-  parseOrigin,
-  parseSignal,
-  parseWas,
-  type WasMessage,
-} from './logical-message.ts';
-import { readMessage, type LogicalMessage, type PgOutputMessage, type Tuple } from './pgoutput.ts';
+  readMessage,
+  streamedXidOf,
+  type LogicalMessage,
+  type PgOutputMessage,
+  type Tuple,
+} from './pgoutput.ts';
 import { compileRelation, type Relation } from './relation.ts';
 import {
   TRANSACTION_LIMITS,
-  TransactionBuilder,
   type DecodedTransaction,
+  type TransactionBuilder,
   type TransactionLimits,
 } from './transaction-builder.ts';
 
@@ -36,26 +38,31 @@ type Options = {
 };
 
 /**
- * Turns the frames of one replication stream into whole transactions. A new one for every attempt: Postgres sends each
- * table's Relation anew. Protocol 1 never interleaves transactions and shows none that was rolled back, savepoints
- * included. https://www.postgresql.org/docs/current/protocol-logical-replication.html
+ * Turns the frames of one replication stream into whole transactions, in commit order. A new one for every attempt:
+ * Postgres sends each table's Relation anew. Small transactions come whole after their commit, without what was rolled
+ * back to a savepoint; of large ones stretches come while they are under way, and then how each savepoint and the whole
+ * of it ended. https://www.postgresql.org/docs/current/protocol-logical-replication.html
  */
 export class Decoder {
   readonly #metrics: Metrics;
   readonly #entities: readonly Entity[];
   readonly #limits: TransactionLimits;
   readonly #relations = new Map<number, Relation>();
-  #open: TransactionBuilder | undefined;
+  readonly #streamed: OpenTransactions;
+  /** What the next change belongs to. */
+  #open: OpenTransaction | undefined;
+  /** It is a stretch of a transaction under way. */
+  #isStreamed = false;
   #committedAt = '';
-  #was = new Map<string, WasMessage>();
 
   constructor({ metrics, entities = ENTITIES, limits = TRANSACTION_LIMITS }: Options) {
     this.#metrics = metrics;
     this.#entities = entities;
     this.#limits = limits;
+    this.#streamed = new OpenTransactions(limits);
   }
 
-  /** A keepalive's position means nothing while a transaction is open. */
+  /** A keepalive's position means nothing while one is being sent. Between stretches all that has committed was sent. */
   get isInTransaction(): boolean {
     return this.#open !== undefined;
   }
@@ -66,17 +73,45 @@ export class Decoder {
    * be read. The decoder is of no use after that.
    */
   push(frame: Buffer): DecodedTransaction | undefined {
-    const message = readMessage(frame);
+    const open = this.#open;
+    if (!this.#isStreamed || !open) return this.#take(readMessage(frame));
+    const message = readMessage(frame, true);
+    if (open.fault && message.type !== 'stream stop') return undefined;
+    open.builder.subxid = streamedXidOf(frame) ?? open.builder.subxid;
+    try {
+      return this.#take(message);
+    } catch (error) {
+      // A migration may still be rolled back: what does not fit is a fault when it has committed.
+      if (!(error instanceof ClarinError) || error.code !== 'replication_drift') throw error;
+      open.fault = error;
+      return undefined;
+    }
+  }
+
+  #take(message: PgOutputMessage): DecodedTransaction | undefined {
     switch (message.type) {
       case 'begin':
-        if (this.#open) throw new ClarinError('internal', 'a transaction began inside another');
-        this.#open = new TransactionBuilder(message.xid, this.#limits);
+        this.#begin(openTransaction(message.xid, this.#limits));
         this.#committedAt = formatMicros(message.committedAtMicros);
         return undefined;
       case 'commit':
-        return this.#commit(message);
+        return this.#finish(this.#end(), message, this.#committedAt);
+      case 'stream start':
+        this.#begin(this.#streamed.resume(message.xid));
+        this.#isStreamed = true;
+        return undefined;
+      case 'stream stop':
+        this.#end();
+        this.#isStreamed = false;
+        this.#streamed.bound();
+        return undefined;
+      case 'stream commit':
+        return this.#streamCommit(message);
+      case 'stream abort':
+        this.#streamed.rollBack(message.xid, message.subxid);
+        return undefined;
       case 'relation':
-        this.#relations.set(message.oid, compileRelation(message, this.#entities));
+        this.#known().set(message.oid, compileRelation(message, this.#entities));
         return undefined;
       case 'type':
       case 'origin':
@@ -102,22 +137,47 @@ export class Decoder {
     }
   }
 
-  #commit({ commitStart, commitEnd }: PgOutputMessage & { type: 'commit' }): DecodedTransaction {
-    const builder = this.#builder();
+  #begin(open: OpenTransaction): void {
+    if (this.#open) throw new ClarinError('internal', 'a transaction began inside another');
+    this.#open = open;
+  }
+
+  #end(): OpenTransaction {
+    const open = this.#open;
+    if (!open) throw new ClarinError('internal', 'a transaction ended that had not begun');
     this.#open = undefined;
-    this.#was = new Map();
+    return open;
+  }
+
+  #streamCommit(message: PgOutputMessage & { type: 'stream commit' }): DecodedTransaction {
+    const open = this.#streamed.take(message.xid);
+    // From here on Postgres takes it that everybody knows these tables so.
+    for (const [oid, relation] of open.relations) this.#relations.set(oid, relation);
+    return this.#finish(open, message, formatMicros(message.committedAtMicros));
+  }
+
+  #finish(
+    { builder }: OpenTransaction,
+    { commitStart, commitEnd }: Extract<PgOutputMessage, { commitEnd: Lsn }>,
+    at: string,
+  ): DecodedTransaction {
     this.#metrics.transactions.inc();
     this.#metrics.bulkMarkers.inc(builder.bulkCount);
-    return builder.finish({ lsn: commitStart, endLsn: commitEnd, at: this.#committedAt });
+    return builder.finish({ lsn: commitStart, endLsn: commitEnd, at });
+  }
+
+  /** Where a table that is told of now is kept. */
+  #known(): Map<number, Relation> {
+    return this.#isStreamed && this.#open ? this.#open.relations : this.#relations;
   }
 
   #builder(): TransactionBuilder {
     if (!this.#open) throw new ClarinError('internal', 'a change came outside of a transaction');
-    return this.#open;
+    return this.#open.builder;
   }
 
   #relation(oid: number): Relation {
-    const relation = this.#relations.get(oid);
+    const relation = this.#open?.relations.get(oid) ?? this.#relations.get(oid);
     if (!relation) throw new ClarinError('internal', `rows of an unknown table came (oid ${oid})`);
     return relation;
   }
@@ -166,11 +226,12 @@ export class Decoder {
   }
 
   #takeWas(relation: Relation, row: Tuple): FilterValues | undefined {
-    if (this.#was.size === 0) return undefined;
+    const was = this.#open?.was;
+    if (!was || was.size === 0) return undefined;
     const key = `${relation.entity.table} ${relation.idOf(row)}`;
-    const was = this.#was.get(key);
-    if (was !== undefined) this.#was.delete(key);
-    return was?.values;
+    const announced = was.get(key);
+    if (announced !== undefined) was.delete(key);
+    return announced?.message.values;
   }
 
   #message(message: LogicalMessage): DecodedTransaction | undefined {
@@ -185,27 +246,27 @@ export class Decoder {
    * not where it ends; one byte further is still inside of it, and no commit fits in between.
    */
   #lonelyMessage(message: LogicalMessage): DecodedTransaction | undefined {
-    const builder = new TransactionBuilder(0, this.#limits);
-    if (message.prefix !== MESSAGE_SIGNAL || !this.#read(message, builder)) {
+    const open = openTransaction(0, this.#limits);
+    if (message.prefix !== MESSAGE_SIGNAL || !this.#read(message, open)) {
       this.#metrics.messagesIgnored.inc({ prefix: label(message.prefix) });
       return undefined;
     }
     const { lsn } = message;
-    return builder.finish({ lsn, endLsn: toLsn(lsn + 1n), at: formatMicros(0n) });
+    return open.builder.finish({ lsn, endLsn: toLsn(lsn + 1n), at: formatMicros(0n) });
   }
 
   /** False for what is not ours or does not fit. */
-  #read({ prefix, content }: LogicalMessage, builder: TransactionBuilder): boolean {
+  #read({ prefix, content }: LogicalMessage, { builder, was }: OpenTransaction): boolean {
     switch (prefix) {
       case MESSAGE_WAS: {
-        const was = parseWas(content);
-        if (!was) return false;
-        if (builder.isBulk(was.accountId, was.table)) return true;
-        this.#was.set(`${was.table} ${was.id}`, was);
+        const message = parseWas(content);
+        if (!message) return false;
+        if (builder.isBulk(message.accountId, message.table)) return true;
+        was.set(`${message.table} ${message.id}`, { message, subxid: builder.subxid });
         // Announcements without a change: the audiences those rows leave are told to refetch instead.
-        if (this.#was.size > PENDING_WAS_MAX) {
-          for (const { accountId, table } of this.#was.values()) builder.makeBulk(accountId, table);
-          this.#was.clear();
+        if (was.size > PENDING_WAS_MAX) {
+          for (const { message: one } of was.values()) builder.makeBulk(one.accountId, one.table);
+          was.clear();
         }
         return true;
       }
@@ -233,15 +294,4 @@ export class Decoder {
 function label(prefix: string): string {
   const known = [MESSAGE_WAS, MESSAGE_ORIGIN, MESSAGE_SIGNAL, MESSAGE_HEARTBEAT];
   return known.includes(prefix) ? prefix : 'other';
-}
-
-/** 2000-01-01 in ms since 1970, where Postgres' clock starts. */
-const POSTGRES_EPOCH_MS = 946_684_800_000;
-
-/** Microseconds since 2000-01-01 as RFC 3339 UTC: `2026-11-22T10:00:00.000001Z`. */
-function formatMicros(micros: bigint): string {
-  const rest = ((micros % 1_000n) + 1_000n) % 1_000n;
-  const ms = (micros - rest) / 1_000n;
-  const text = new Date(Number(ms) + POSTGRES_EPOCH_MS).toISOString();
-  return `${text.slice(0, -1)}${String(rest).padStart(3, '0')}Z`;
 }

@@ -1,8 +1,8 @@
-import { ClarinError } from '../domain/errors.ts';
-import { toLsn, type Lsn } from '../domain/lsn.ts';
+import type { Lsn } from '../domain/lsn.ts';
+import { ByteReader, malformed } from './byte-reader.ts';
 
 /**
- * Reads one message of pgoutput, protocol version 1, as it stands in an XLogData frame. Values stay where they are
+ * Reads one message of pgoutput, protocol version 2, as it stands in an XLogData frame. Values stay where they are
  * until somebody asks for their text: a row that becomes part of a bulk marker is never turned into strings.
  * https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html
  */
@@ -30,7 +30,19 @@ export type PgOutputMessage =
     }
   | { readonly type: 'delete'; readonly oid: number; readonly old: Tuple }
   | { readonly type: 'truncate'; readonly oids: readonly number[] }
-  | LogicalMessage;
+  | LogicalMessage
+  /** What follows, up to `stream stop`, is of a transaction that has not ended. */
+  | { readonly type: 'stream start'; readonly xid: number }
+  | { readonly type: 'stream stop' }
+  | {
+      readonly type: 'stream commit';
+      readonly xid: number;
+      readonly commitStart: Lsn;
+      readonly commitEnd: Lsn;
+      readonly committedAtMicros: bigint;
+    }
+  /** `subxid` was rolled back: a savepoint of the transaction, or all of it where both are the same. */
+  | { readonly type: 'stream abort'; readonly xid: number; readonly subxid: number };
 
 export type RelationMessage = {
   readonly type: 'relation';
@@ -87,91 +99,48 @@ export function textOf(tuple: Tuple, index: number): string | null | undefined {
   return tuple.buffer.toString('utf8', start, start + length);
 }
 
-function malformed(why: string): ClarinError {
-  return new ClarinError('internal', `the replication stream cannot be read: ${why}`);
+function readTuple(reader: ByteReader): Tuple {
+  const count = reader.int16();
+  const starts: number[] = [];
+  const lengths: number[] = [];
+  for (let i = 0; i < count; i++) {
+    const kind = reader.byte();
+    if (kind === 0x74 /* t */) {
+      const length = reader.int32();
+      starts.push(reader.take(length));
+      lengths.push(length);
+    } else if (kind === 0x6e /* n */ || kind === 0x75 /* u */) {
+      starts.push(0);
+      lengths.push(kind === 0x6e ? NULL : UNCHANGED);
+    } else throw malformed(`a value is of kind ${kind}`);
+  }
+  return { buffer: reader.buffer, starts, lengths };
 }
 
-/** A cursor over one frame that never reads beyond its end. */
-class ByteReader {
-  readonly buffer: Buffer;
-  at = 0;
+/** Messages that name their transaction where several are under way. */
+const WITH_XID = 'IUDTRYM';
 
-  constructor(buffer: Buffer) {
-    this.buffer = buffer;
-  }
-
-  /** Moves over `length` bytes and answers where they began. */
-  take(length: number): number {
-    const start = this.at;
-    if (length < 0 || start + length > this.buffer.length)
-      throw malformed(`it ends at byte ${this.buffer.length}`);
-    this.at = start + length;
-    return start;
-  }
-
-  byte(): number {
-    return this.buffer.readUInt8(this.take(1));
-  }
-
-  int16(): number {
-    return this.buffer.readUInt16BE(this.take(2));
-  }
-
-  int32(): number {
-    return this.buffer.readInt32BE(this.take(4));
-  }
-
-  uint32(): number {
-    return this.buffer.readUInt32BE(this.take(4));
-  }
-
-  int64(): bigint {
-    return this.buffer.readBigInt64BE(this.take(8));
-  }
-
-  lsn(): Lsn {
-    return toLsn(this.buffer.readBigUInt64BE(this.take(8)));
-  }
-
-  /** A string that ends with a zero byte. */
-  cstring(): string {
-    const end = this.buffer.indexOf(0, this.at);
-    if (end < 0) throw malformed('a name does not end');
-    const text = this.buffer.toString('utf8', this.at, end);
-    this.at = end + 1;
-    return text;
-  }
-
-  tuple(): Tuple {
-    const count = this.int16();
-    const starts: number[] = [];
-    const lengths: number[] = [];
-    for (let i = 0; i < count; i++) {
-      const kind = this.byte();
-      if (kind === 0x74 /* t */) {
-        const length = this.int32();
-        starts.push(this.take(length));
-        lengths.push(length);
-      } else if (kind === 0x6e /* n */ || kind === 0x75 /* u */) {
-        starts.push(0);
-        lengths.push(kind === 0x6e ? NULL : UNCHANGED);
-      } else throw malformed(`a value is of kind ${kind}`);
-    }
-    return { buffer: this.buffer, starts, lengths };
-  }
+/** The (sub)transaction that a streamed change is of; undefined where the message names none. */
+export function streamedXidOf(buffer: Buffer): number | undefined {
+  const kind = String.fromCharCode(buffer[0] ?? 0);
+  return WITH_XID.includes(kind) && buffer.length >= 5 ? buffer.readUInt32BE(1) : undefined;
 }
 
-/** @throws ClarinError `internal` for bytes that are not exactly one message. */
-export function readMessage(buffer: Buffer): PgOutputMessage {
+/**
+ * `isStreamed`: between `stream start` and `stream stop`, where messages have one field more.
+ * @throws ClarinError `internal` for bytes that are not exactly one message.
+ */
+export function readMessage(buffer: Buffer, isStreamed = false): PgOutputMessage {
   const reader = new ByteReader(buffer);
-  const message = readBody(reader);
+  const message = readBody(reader, isStreamed);
   if (reader.at !== buffer.length)
     throw malformed(`${buffer.length - reader.at} bytes are left over`);
   return message;
 }
 
-function readBody(reader: ByteReader): PgOutputMessage {
+function readBody(reader: ByteReader, isStreamed: boolean): PgOutputMessage {
   const kind = String.fromCharCode(reader.byte());
+  if (isStreamed && WITH_XID.includes(kind)) reader.uint32();
   switch (kind) {
     case 'B':
       return {
@@ -213,13 +182,40 @@ function readBody(reader: ByteReader): PgOutputMessage {
     case 'M':
       return readLogicalMessage(reader);
     default:
+      return readStreaming(reader, kind);
+  }
+}
+
+function readStreaming(reader: ByteReader, kind: string): PgOutputMessage {
+  switch (kind) {
+    case 'S': {
+      const xid = reader.uint32();
+      reader.byte();
+      return { type: 'stream start', xid };
+    }
+    case 'E':
+      return { type: 'stream stop' };
+    case 'c': {
+      const xid = reader.uint32();
+      reader.byte();
+      return {
+        type: 'stream commit',
+        xid,
+        commitStart: reader.lsn(),
+        commitEnd: reader.lsn(),
+        committedAtMicros: reader.int64(),
+      };
+    }
+    case 'A':
+      return { type: 'stream abort', xid: reader.uint32(), subxid: reader.uint32() };
+    default:
       throw malformed(`there is no message of kind ${JSON.stringify(kind)}`);
   }
 }
 
 function readNewTuple(reader: ByteReader): Tuple {
   if (reader.byte() !== 0x4e /* N */) throw malformed('a row is missing');
-  return reader.tuple();
+  return readTuple(reader);
 }
 
 function readUpdate(reader: ByteReader): PgOutputMessage {
@@ -228,7 +224,7 @@ function readUpdate(reader: ByteReader): PgOutputMessage {
   let old: Tuple | undefined;
   if (kind === 0x4b /* K */ || kind === 0x4f /* O */) {
     reader.byte();
-    old = reader.tuple();
+    old = readTuple(reader);
   }
   return { type: 'update', oid, old, row: readNewTuple(reader) };
 }
@@ -237,7 +233,7 @@ function readDelete(reader: ByteReader): PgOutputMessage {
   const oid = reader.uint32();
   const kind = reader.byte();
   if (kind !== 0x4b && kind !== 0x4f) throw malformed('a delete has no key');
-  return { type: 'delete', oid, old: reader.tuple() };
+  return { type: 'delete', oid, old: readTuple(reader) };
 }
 
 function readRelation(reader: ByteReader): RelationMessage {

@@ -48,6 +48,18 @@ type Connection = { stream: Socket; sendCopyFromChunk(chunk: Buffer): void };
 
 const STOP_DEADLINE_MS = 500;
 
+/**
+ * Decoded in one turn of the event loop. Node reads up to 2 MiB before anything else may run, which is a fifth of a
+ * second of decoding; whatever was committed before it needs several turns to reach its client.
+ */
+const TURN_BYTES_MAX = 64 * 1024;
+
+/**
+ * A transaction that has written more than this is sent while it goes on: what is left to send at its commit, and what
+ * everybody else's commits wait for, is at most this much. The server's own setting is for those who spill.
+ */
+const DECODING_SETTINGS = { logical_decoding_work_mem: '512kB' };
+
 export function openStream(options: StreamOptions): ReplicationStream {
   return new Attempt(options);
 }
@@ -65,6 +77,9 @@ class Attempt implements ReplicationStream {
   #isStopped = false;
   #settle: (error?: unknown) => void = () => undefined;
   #stopping: Promise<void> | undefined;
+  #turnBytes = 0;
+  #isTurnOver = false;
+  #isPaused = false;
 
   constructor(options: StreamOptions) {
     this.#options = options;
@@ -74,7 +89,7 @@ class Attempt implements ReplicationStream {
         application_name: `clarin replication ${options.slot}`,
         connectionTimeoutMillis: 5_000,
         keepAlive: true,
-        options: startupOptions(TEXT_SETTINGS),
+        options: startupOptions({ ...TEXT_SETTINGS, ...DECODING_SETTINGS }),
       },
       { acknowledge: { auto: false, timeoutSeconds: 0 }, flowControl: { enabled: false } },
     );
@@ -109,6 +124,7 @@ class Attempt implements ReplicationStream {
     if (this.#isOver) return;
     this.receivedBytes += bytes;
     this.lastReceivedAtMs = performance.now();
+    this.#takeTurns(bytes);
     try {
       handle();
     } catch (error) {
@@ -145,12 +161,27 @@ class Attempt implements ReplicationStream {
     this.#send(false);
   }
 
+  /** Everybody else's turn comes as soon as this one has had its share. */
+  #takeTurns(bytes: number): void {
+    this.#turnBytes += bytes;
+    if (this.#turnBytes < TURN_BYTES_MAX || this.#isTurnOver) return;
+    this.#isTurnOver = true;
+    this.#connection?.stream.pause();
+    setImmediate(() => {
+      this.#turnBytes = 0;
+      this.#isTurnOver = false;
+      if (!this.#isPaused) this.#connection?.stream.resume();
+    });
+  }
+
   pause(): void {
+    this.#isPaused = true;
     this.#connection?.stream.pause();
   }
 
   resume(): void {
-    this.#connection?.stream.resume();
+    this.#isPaused = false;
+    if (!this.#isTurnOver) this.#connection?.stream.resume();
   }
 
   stop(): Promise<void> {
@@ -196,5 +227,5 @@ function startCommand(slot: string, publication: string): string {
   if (!/^[a-z0-9_]{1,63}$/.test(slot))
     throw new ClarinError('configuration', `not a slot name: ${slot}`);
   const names = `"${publication.replaceAll('"', '""')}"`.replaceAll("'", "''");
-  return `START_REPLICATION SLOT "${slot}" LOGICAL 0/0 (proto_version '1', publication_names '${names}', messages 'true')`;
+  return `START_REPLICATION SLOT "${slot}" LOGICAL 0/0 (proto_version '2', publication_names '${names}', messages 'true', streaming 'on')`;
 }

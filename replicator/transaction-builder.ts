@@ -28,7 +28,7 @@ export type DecodedTransaction = {
    */
   readonly truncates: readonly EncodedChange[];
   readonly heartbeat: Heartbeat | undefined;
-  /** Row changes in the WAL, those behind bulk markers included. */
+  /** Row changes in the WAL, those behind bulk markers and some that were rolled back included. */
   readonly changesCount: number;
   /** Memory it holds, roughly. */
   readonly bytes: number;
@@ -49,21 +49,32 @@ const SIGNALS_MAX = 1_000;
 const CHANGE_OVERHEAD_BYTES = 160;
 
 type Group = { count: number; bytes: number; isBulk: boolean };
+/** A change and the savepoint it came in: what is rolled back to it is not of the transaction. Messages name none. */
+type Held = { readonly value: EncodedChange; readonly subxid: number };
 type Share = {
-  changes: EncodedChange[];
+  changes: Held[];
   readonly groups: Map<string, Group>;
   readonly signals: string[];
 };
 
+/** Of the transaction itself: never rolled back by itself. */
+const TOP = 0;
+
 /**
  * Collects one transaction, account by account. A group is the changes of one table for one account; one that grows
  * too large becomes a single `bulk` marker at the place of its first change, and its further changes are only counted.
+ * A marker stays when what made it is rolled back: who reads once too often is not harmed.
  */
 export class TransactionBuilder {
   readonly xid: number;
+  /** Of what is added from here on, where a part of the transaction may still be rolled back. */
+  subxid = TOP;
   readonly #limits: TransactionLimits;
   readonly #shares = new Map<number, Share>();
-  readonly #truncates: EncodedChange[] = [];
+  readonly #truncates: Held[] = [];
+  /** Savepoints that something is held of, and those that were rolled back. */
+  readonly #subxids = new Set<number>();
+  readonly #rolledBack = new Set<number>();
   #changesCount = 0;
   #bytes = 0;
   /** Above it the largest groups become markers. */
@@ -84,6 +95,11 @@ export class TransactionBuilder {
     return this.#bulkCount;
   }
 
+  /** Memory it holds, roughly. */
+  get bytes(): number {
+    return this.#bytes + CHANGE_OVERHEAD_BYTES;
+  }
+
   /** True when a change of this table for this account need not be encoded. */
   isBulk(accountId: number, table: string): boolean {
     return this.#shares.get(accountId)?.groups.get(table)?.isBulk ?? false;
@@ -98,7 +114,7 @@ export class TransactionBuilder {
     const group = groupOf(share, change.table);
     if (group.isBulk) return;
     const bytes = sizeOf(change);
-    share.changes.push(change);
+    share.changes.push(this.#hold(change));
     group.count++;
     group.bytes += bytes;
     this.#bytes += bytes;
@@ -114,9 +130,9 @@ export class TransactionBuilder {
   }
 
   truncate(table: string): void {
-    const change = markerOf(table, 'truncate');
-    this.#truncates.push(change);
-    for (const share of this.#shares.values()) appendTruncate(share, change);
+    const held = this.#hold(markerOf(table, 'truncate'));
+    this.#truncates.push(held);
+    for (const share of this.#shares.values()) appendTruncate(share, held);
   }
 
   /** False when there are too many of them. */
@@ -132,6 +148,18 @@ export class TransactionBuilder {
     this.#origin = json;
   }
 
+  /** What came under this number never was. */
+  rollBack(subxid: number): void {
+    if (this.#subxids.has(subxid)) this.#rolledBack.add(subxid);
+  }
+
+  #hold(value: EncodedChange): Held {
+    if (this.subxid !== TOP) this.#subxids.add(this.subxid);
+    return { value, subxid: this.subxid };
+  }
+
+  #stands = ({ subxid }: Held): boolean => !this.#rolledBack.has(subxid);
+
   heartbeat(heartbeat: Heartbeat): void {
     this.#heartbeat = heartbeat;
   }
@@ -142,7 +170,11 @@ export class TransactionBuilder {
     at,
   }: Pick<DecodedTransaction, 'lsn' | 'endLsn' | 'at'>): DecodedTransaction {
     const commits: AccountCommit[] = [];
-    for (const [accountId, { changes, signals }] of this.#shares) {
+    const valuesOf = (held: readonly Held[]): EncodedChange[] =>
+      held.filter(this.#stands).map(({ value }) => value);
+    for (const [accountId, share] of this.#shares) {
+      const [changes, { signals }] = [valuesOf(share.changes), share];
+      if (changes.length + signals.length === 0) continue;
       commits.push({ accountId, lsn, xid: this.xid, at, origin: this.#origin, changes, signals });
     }
     return {
@@ -151,10 +183,10 @@ export class TransactionBuilder {
       xid: this.xid,
       at,
       commits,
-      truncates: this.#truncates,
+      truncates: valuesOf(this.#truncates),
       heartbeat: this.#heartbeat,
       changesCount: this.#changesCount,
-      bytes: this.#bytes + CHANGE_OVERHEAD_BYTES,
+      bytes: this.bytes,
     };
   }
 
@@ -170,13 +202,14 @@ export class TransactionBuilder {
 
   #makeBulk(share: Share, table: string, group: Group): void {
     let isMarked = false;
-    share.changes = share.changes.flatMap((change) => {
-      if (change.table !== table) return [change];
+    const marker = { value: markerOf(table, 'bulk'), subxid: TOP };
+    share.changes = share.changes.flatMap((held) => {
+      if (held.value.table !== table) return [held];
       if (isMarked) return [];
       isMarked = true;
-      return [markerOf(table, 'bulk')];
+      return [marker];
     });
-    if (!isMarked) share.changes.push(markerOf(table, 'bulk'));
+    if (!isMarked) share.changes.push(marker);
     this.#bytes += CHANGE_OVERHEAD_BYTES - group.bytes;
     group.bytes = 0;
     group.isBulk = true;
@@ -188,17 +221,18 @@ export class TransactionBuilder {
    * groups and markers, which nothing makes smaller: it is looked at again when there is twice as much of it.
    */
   #shrink(): void {
-    this.#shrinkGroups();
+    this.shrinkTo(this.#limits.bytesMax / 2);
     this.#shrinkAboveBytes = Math.max(this.#limits.bytesMax, this.#bytes * 2);
   }
 
-  #shrinkGroups(): void {
+  /** As far as groups can become markers. */
+  shrinkTo(bytes: number): void {
     const groups = [...this.#shares.values()].flatMap((share) =>
       [...share.groups].map(([table, group]) => ({ share, table, group })),
     );
     groups.sort((left, right) => right.group.bytes - left.group.bytes);
     for (const { share, table, group } of groups) {
-      if (this.#bytes <= this.#limits.bytesMax / 2) return;
+      if (this.#bytes <= bytes) return;
       if (!group.isBulk && group.bytes > CHANGE_OVERHEAD_BYTES * 2)
         this.#makeBulk(share, table, group);
     }
@@ -215,11 +249,11 @@ function groupOf(share: Share, table: string): Group {
 }
 
 /** A bulk marker says more than a truncate, so a group that has become one stays one. */
-function appendTruncate(share: Share, change: EncodedChange): void {
-  const group = groupOf(share, change.table);
+function appendTruncate(share: Share, held: Held): void {
+  const group = groupOf(share, held.value.table);
   if (group.isBulk) return;
   group.count++;
-  share.changes.push(change);
+  share.changes.push(held);
 }
 
 function markerOf(table: string, op: 'bulk' | 'truncate'): EncodedChange {
