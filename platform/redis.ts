@@ -1,25 +1,33 @@
 import { Redis } from 'ioredis';
 import { ClarinError } from '../domain/errors.ts';
 import type { Log } from './log.ts';
+import { cutWhenSilent } from './redis-silence.ts';
 
 type Options = { url: string; name: string; log: Log; commandTimeoutMs?: number };
+
+const COMMAND_TIMEOUT_MS = 1_000;
+/** Longer than any command may take: one that is still being worked on is no silence. */
+const SILENCE_BEYOND_COMMAND_MS = 2_000;
 
 /**
  * A connection to Redis that never queues while it is down: readers bypass the cache, the replicator waits by
  * itself. Reconnects for as long as the process lives, every 50 ms to 1 s: there is nothing better to do without it.
+ * One that no longer answers is cut.
  */
 export function createRedis(options: Options): Redis {
+  const commandTimeoutMs = options.commandTimeoutMs ?? COMMAND_TIMEOUT_MS;
   const redis = new Redis(options.url, {
     connectionName: options.name,
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
-    commandTimeout: options.commandTimeoutMs ?? 1_000,
+    commandTimeout: commandTimeoutMs,
     connectTimeout: 2_000,
     enableAutoPipelining: true,
     retryStrategy: (attempt) => Math.min(50 * attempt, 1_000),
     lazyConnect: true,
     autoResubscribe: false,
   });
+  cutWhenSilent(redis, commandTimeoutMs + SILENCE_BEYOND_COMMAND_MS);
   let down = false;
   redis.on('error', (error: Error) => {
     if (!down) options.log.warn({ error }, 'Redis is not reachable');
