@@ -1,0 +1,5 @@
+import { million } from './million.ts';
+import type { Scenario } from './scenario.ts';
+
+/** What `npm run soak -- --scenario <name>` runs: promises at the size they are stated at. */
+export const SCENARIOS: Readonly<Record<string, Scenario>> = { million };
