@@ -1,4 +1,5 @@
 import { pino, stdSerializers, type DestinationStream, type Logger } from 'pino';
+import { standardOutput } from './log-output.ts';
 
 export type Log = Logger;
 export type Component =
@@ -32,7 +33,7 @@ const SECRETS = [
  */
 export function createLog(
   options: { component: Component; level: string },
-  destination?: DestinationStream,
+  destination: DestinationStream = standardOutput(),
 ): Log {
   return pino(
     {

@@ -5,6 +5,7 @@ import pg from 'pg';
 import { afterEach, describe, expect, inject, it } from 'vitest';
 import type { Ready } from '../../bin/dev/greeting.ts';
 import { findFreePort, isPortFree } from '../../platform/services/ports.ts';
+import { isAlive } from '../../platform/services/processes.ts';
 import { findChildren } from '../support/children.ts';
 import { eventually, startPostgres, startRedis } from '../support/services.ts';
 import { spawnRole, type RunningRole } from '../support/spawn-role.ts';
@@ -105,11 +106,16 @@ describe('clarin dev', () => {
     const environment = await environmentOfOne();
     const first = await start(environment);
     const before = await readyOf(first);
+    const children = findChildren(first.pid);
     first.kill('SIGKILL');
     const second = await start(environment);
     await readyOf(second);
     await second.stop();
     expect(await stillTaken(before)).toEqual([]);
+    await eventually(() => children.every(({ pid }) => !isAlive(pid)), {
+      timeoutMs: 20_000,
+      says: 'what it had started has ended',
+    });
   });
 
   it.runIf(process.platform === 'linux')('starts a role again that was killed', async () => {

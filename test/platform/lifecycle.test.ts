@@ -29,7 +29,6 @@ it('a fault that nobody handles ends the process, but for one that is forgiven, 
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line) as Record<string, unknown>);
-  // A line that ends a process may overtake the one before.
   const find = (says: string) => lines.find(({ message }) => message === says);
   const forgiven = find('a library left a fault unhandled: this process goes on');
   expect(forgiven).toMatchObject({ errorName: 'Theirs' });

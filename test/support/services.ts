@@ -1,14 +1,12 @@
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { inject } from 'vitest';
+import { cloneDatabase, type TestDatabase } from './databases.ts';
 import {
-  startEmbeddedPostgres,
-  type PostgresOptions,
-} from '../../platform/services/embedded-postgres.ts';
-import { findFreePort } from '../../platform/services/ports.ts';
-import { startRedisServer } from '../../platform/services/redis-server.ts';
-import { endChildren } from './children.ts';
-import { cloneDatabase, prepareTemplate, type TestDatabase } from './databases.ts';
+  openPostgres,
+  openRedis,
+  type Ground,
+  type TestPostgres,
+  type TestRedis,
+} from './servers.ts';
 
 /**
  * Real Postgres and Redis for the tests. `global-setup.ts` has started them; a file takes
@@ -16,6 +14,7 @@ import { cloneDatabase, prepareTemplate, type TestDatabase } from './databases.t
  * reconfigures them.
  */
 export type { TestDatabase } from './databases.ts';
+export type { TestPostgres, TestRedis } from './servers.ts';
 export { eventually } from './eventually.ts';
 
 /** A database of one's own with all migrations applied, in the Postgres of this worker. */
@@ -35,106 +34,22 @@ export function commonRedisUrl(): string {
   return inject('redisUrl');
 }
 
-export type TestRedis = {
-  readonly url: string;
-  readonly port: number;
-  stop(): Promise<void>;
-  /** Starts it again on the same port, empty. */
-  start(): Promise<void>;
-  restart(): Promise<void>;
-  /** It keeps its connections and answers nothing, until `resume`. */
-  pause(): Promise<void>;
-  resume(): Promise<void>;
-};
+const ground = (): Ground => ({
+  postgres: inject('postgres'),
+  redisBinary: inject('redisBinary'),
+  directory: inject('runDirectory'),
+});
 
 /** A Redis of one's own, empty. The caller stops it. */
-export async function startRedis(settings: Record<string, string> = {}): Promise<TestRedis> {
-  const directory = await mkdtemp(join(inject('runDirectory'), 'redis-'));
-  const port = await findFreePort();
-  const launch = () =>
-    startRedisServer({
-      binary: inject('redisBinary'),
-      port,
-      directory,
-      password: undefined,
-      settings,
-      logFile: join(directory, 'log'),
-    });
-  let running = await launch();
-  const start = async (): Promise<void> => {
-    running = await launch();
-  };
-  return {
-    url: running.url,
-    port,
-    start,
-    stop: () => running.stop(),
-    restart: async () => {
-      await running.stop();
-      await start();
-    },
-    pause: () => running.pause(),
-    resume: () => running.resume(),
-  };
+export function startRedis(settings: Record<string, string> = {}): Promise<TestRedis> {
+  return openRedis(ground(), settings);
 }
-
-export type TestPostgres = {
-  /** Superuser, database `postgres`. */
-  readonly url: string;
-  readonly port: number;
-  /** A database of one's own in it, with all migrations applied. */
-  createDatabase(): Promise<TestDatabase>;
-  stop(mode?: 'fast' | 'immediate'): Promise<void>;
-  start(): Promise<void>;
-  restart(mode?: 'fast' | 'immediate'): Promise<void>;
-  /** SIGKILL to all its processes at once, as when a machine's memory is out. `start` recovers. */
-  kill(): Promise<void>;
-  /** Stops it and removes its files. */
-  remove(): Promise<void>;
-};
 
 /**
  * A Postgres of one's own, for tests that restart, kill or reconfigure it. The caller removes it.
  */
-export async function startPostgres({
+export function startPostgres({
   conf = {},
 }: { conf?: Record<string, string> } = {}): Promise<TestPostgres> {
-  const parent = await mkdtemp(join(inject('runDirectory'), 'postgres-'));
-  const options: PostgresOptions = {
-    ...inject('postgres'),
-    directory: join(parent, 'data'),
-    port: await findFreePort(),
-    password: undefined,
-    settings: { ...inject('postgres').settings, ...conf },
-    logFile: join(parent, 'log'),
-  };
-  // mkdtemp makes directories for oneself only; Postgres may run as somebody else.
-  await chmod(parent, 0o755);
-  let running = await startEmbeddedPostgres(options);
-  let template: Promise<string> | undefined;
-  const start = async (): Promise<void> => {
-    running = await startEmbeddedPostgres(options);
-  };
-  return {
-    url: running.url,
-    port: options.port,
-    createDatabase: async () => {
-      template ??= prepareTemplate(running.url);
-      return cloneDatabase(running.url, await template);
-    },
-    stop: (mode) => running.stop(mode),
-    start,
-    restart: async (mode) => {
-      await running.stop(mode);
-      await start();
-    },
-    kill: async () => {
-      endChildren(running.pid);
-      await running.ended;
-    },
-    remove: async () => {
-      await running.stop('immediate');
-      await rm(parent, { recursive: true, force: true });
-    },
-  };
+  return openPostgres(ground(), conf);
 }

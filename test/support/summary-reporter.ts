@@ -46,29 +46,11 @@ export class SummaryReporter implements Reporter {
     for (const { pid, command, file } of mark === undefined ? [] : findLeaked(mark)) {
       const whose = file === undefined ? 'the tests' : relative(process.cwd(), file);
       writeSync(1, `left behind by ${whose}: process ${pid} (${command})\n`);
-      if (endsWhenTold(pid)) continue;
       this.#failed += 1;
       process.kill(pid, 'SIGKILL');
     }
     if (this.#failed > 0 && !process.exitCode) process.exitCode = 1;
     const skipped = this.#skipped > 0 ? `, ${this.#skipped} skipped` : '';
     writeSync(1, `${this.#passed} passed, ${this.#failed} failed${skipped}\n`);
-  }
-}
-
-const TOLD_MS = 12_000;
-
-/** A role has ten seconds to stop: one that does so is said above, one that does not is a fault. */
-function endsWhenTold(pid: number): boolean {
-  const pause = new Int32Array(new SharedArrayBuffer(4));
-  try {
-    process.kill(pid, 'SIGTERM');
-    for (let waitedMs = 0; waitedMs < TOLD_MS; waitedMs += 100) {
-      Atomics.wait(pause, 0, 0, 100);
-      process.kill(pid, 0);
-    }
-    return false;
-  } catch {
-    return true;
   }
 }
