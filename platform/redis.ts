@@ -54,12 +54,14 @@ export async function assertRedisFits(redis: Redis): Promise<void> {
     );
   }
   const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1] ?? 'noeviction';
-  if (policy !== 'noeviction') {
-    throw new ClarinError(
-      'configuration',
-      `Redis evicts (maxmemory-policy is ${policy}): run it with \`maxmemory-policy noeviction\`, or its cache fences vanish in silence.`,
-    );
-  }
+  if (policy !== 'noeviction') throw redisEvicts(policy);
+}
+
+export function redisEvicts(policy = 'not noeviction'): ClarinError {
+  return new ClarinError(
+    'configuration',
+    `Redis evicts (maxmemory-policy is ${policy}): run it with \`maxmemory-policy noeviction\`, or its cache fences vanish in silence.`,
+  );
 }
 
 /** Identity of a Redis process: a new one after every restart. */

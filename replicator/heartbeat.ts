@@ -109,7 +109,7 @@ export class HeartbeatLoop {
     try {
       await control.renewLease({ ...mandate, sentAtMs: heartbeat.redisMs });
     } catch (error) {
-      if (isMandateOver(error)) throw error;
+      if (isFatal(error) || isMandateOver(error)) throw error;
     }
   }
 }

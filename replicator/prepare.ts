@@ -64,7 +64,9 @@ export async function prepareEpoch(
   const facts: SlotFacts = status && isUnreadable ? { state: 'unreadable' } : factsOf(status);
   const known = await control.readControl();
   const runId = await control.readRunId();
-  const verdict = judgeEpoch(known, identity, { runId, lostEpoch }, facts);
+  // Of what was evicted while nobody led no account need say anything.
+  const lost = known && (await control.hasEvicted()) ? known.epoch.id : lostEpoch;
+  const verdict = judgeEpoch(known, identity, { runId, lostEpoch: lost }, facts);
   context.seams.at?.('judged');
   if (verdict.kind === 'new') {
     const confirmed = await findStart(context, facts, verdict.remakeSlot, signal);

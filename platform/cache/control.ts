@@ -10,7 +10,7 @@ import {
 import { ClarinError } from '../../domain/errors.ts';
 import { lsnFromHex, lsnToHex, type Lsn } from '../../domain/lsn.ts';
 import type { Log } from '../log.ts';
-import { readRunId } from '../redis.ts';
+import { readRunId, redisEvicts } from '../redis.ts';
 import {
   ADVANCE,
   BEAT,
@@ -71,6 +71,14 @@ export class ControlStore {
   /** Identity of the Redis process behind this connection. */
   readRunId(): Promise<string> {
     return reachable(readRunId(this.#redis));
+  }
+
+  /** True when this Redis has evicted keys since the epoch in it was opened: nobody knows which. */
+  async hasEvicted(): Promise<boolean> {
+    const [info, known] = await reachable(
+      Promise.all([this.#redis.info('stats'), this.#redis.hget(this.#keys.control, 'evicted')]),
+    );
+    return known !== null && /^evicted_keys:(\d+)/m.exec(info)?.[1] !== known;
   }
 
   /** Called once by a new leader, before anything else: from here on older leaders' global writes are refused. */
@@ -161,6 +169,7 @@ export class ControlStore {
   /**
    * Lets readers trust the cache until LIVENESS_MS after the heartbeat that has now come back was *sent*
    * (`sentAtMs`, Redis' clock). False when that is past already: the pipeline lags too far behind to vouch.
+   * @throws ClarinError `configuration` too, when somebody has told this Redis to evict.
    */
   async renewLease({ term, epoch, sentAtMs }: Mandate & { sentAtMs: number }): Promise<boolean> {
     const { runId } = await this.#requireControl(epoch);
@@ -175,6 +184,7 @@ export class ControlStore {
       [this.#keys.control, this.#keys.live],
       [term, epoch.id, sentAtMs + LIVENESS_MS, payload],
     );
+    if (answer === 'evicts') throw redisEvicts();
     return answer === 'ok';
   }
 

@@ -142,11 +142,16 @@ redis.call('HSET', KEYS[1], 'term', string.format('%d', term))
 return term
 `);
 
+/** How many keys this Redis has evicted: whatever it was, an epoch that was open meanwhile may lack it. */
+const READ_EVICTED = `
+local evicted = string.match(redis.call('INFO', 'stats'), 'evicted_keys:(%d+)')
+`;
+
 /**
  * KEYS control, live, position. ARGV term, epoch, base, run id, system id, timeline, slot, publication, channel.
  * Readers stop trusting the cache at once (live goes). The older epoch joins `stale` until its keys are dropped.
  */
-export const OPEN_EPOCH = script(`
+export const OPEN_EPOCH = script(`${READ_EVICTED}
 local term = redis.call('HGET', KEYS[1], 'term')
 if term and tonumber(term) > tonumber(ARGV[1]) then return 'term' end
 local older = redis.call('HGET', KEYS[1], 'epoch')
@@ -155,14 +160,14 @@ if older then stale = stale .. older .. ' ' end
 redis.call('DEL', KEYS[2])
 redis.call('SET', KEYS[3], ARGV[2] .. ' ' .. ARGV[3])
 redis.call('HSET', KEYS[1], 'term', ARGV[1], 'epoch', ARGV[2], 'base', ARGV[3], 'run_id', ARGV[4], 'system_id', ARGV[5],
-  'timeline', ARGV[6], 'slot', ARGV[7], 'publication', ARGV[8], 'stale', stale)
+  'timeline', ARGV[6], 'slot', ARGV[7], 'publication', ARGV[8], 'stale', stale, 'evicted', evicted)
 redis.call('PUBLISH', ARGV[9], ARGV[2])
 return 'ok'
 `);
 
 /** What every global write of a leader is checked by: prefix of the scripts below. KEYS[1] control, ARGV term, epoch. */
 const CHECK_LEADER = `
-local known = redis.call('HMGET', KEYS[1], 'term', 'epoch', 'run_id')
+local known = redis.call('HMGET', KEYS[1], 'term', 'epoch', 'run_id', 'evicted')
 if known[1] and tonumber(known[1]) > tonumber(ARGV[1]) then return 'term' end
 if known[2] ~= ARGV[2] then return 'lost' end
 `;
@@ -177,11 +182,13 @@ return 'ok'
 
 /**
  * KEYS control, live. ARGV term, epoch, time of death in ms of Redis' clock, payload. An absolute time: a command that
- * was held up on its way cannot make a lease longer than it was meant. A Redis that was started anew has lost the epoch.
+ * was held up on its way cannot make a lease longer than it was meant. A Redis that was started anew, or has evicted
+ * anything, has lost the epoch; one that would evict gets no lease ('evicts').
  */
-export const RENEW = script(`${CHECK_LEADER}
+export const RENEW = script(`${CHECK_LEADER}${READ_EVICTED}
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
-if run ~= known[3] then return 'lost' end
+if run ~= known[3] or evicted ~= (known[4] or '0') then return 'lost' end
+if not string.find(redis.call('INFO', 'memory'), 'maxmemory_policy:noeviction', 1, true) then return 'evicts' end
 local now = redis.call('TIME')
 if now[1] * 1000 + math.floor(now[2] / 1000) >= tonumber(ARGV[3]) then return 'late' end
 redis.call('SET', KEYS[2], ARGV[4], 'PXAT', ARGV[3])
