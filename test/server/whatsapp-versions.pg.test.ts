@@ -6,8 +6,12 @@ import {
   noteProvenVersion,
   noteRefusedVersion,
 } from '../../server/commands/whatsapp-versions.ts';
+import { createLog } from '../../platform/log.ts';
+import { createMetrics } from '../../platform/metrics.ts';
 import { notifyWhatsapp } from '../../platform/whatsapp-notes.ts';
+import { systemClock } from '../../server/ingest/clock.ts';
 import { OWN_VERSION } from '../../server/ingest/whatsapp/open-socket.ts';
+import { VersionBreaker } from '../../server/ingest/whatsapp/version-breaker.ts';
 import { eventually } from '../support/services.ts';
 import { openDeviceWorld, type DeviceWorld } from './whatsapp-device-world.ts';
 
@@ -108,6 +112,36 @@ describe('the version of the client', () => {
     expect(await admit()).toMatchObject({ kind: 'go', version: '2.3000.50', isProbe: true });
     expect(await proven('2.3000.50')).toBe(true);
     expect(await admit()).toEqual({ kind: 'go', version: '2.3000.50', isProbe: false });
+  });
+
+  it('is asked for by many at once, and none is told that it may not connect', async () => {
+    const log = createLog({ component: 'whatsapp', level: 'silent' });
+    const means = {
+      database: world.owner,
+      clock: systemClock,
+      log,
+      metrics: createMetrics('test'),
+    };
+    const breaker = new VersionBreaker(means, OWN);
+    const { signal } = new AbortController();
+    const told: number[] = [];
+    const admitted = await Promise.all(
+      Array.from({ length: 20 }, () => breaker.admit(signal, async (at) => void told.push(at))),
+    );
+    for (const admission of admitted)
+      expect(admission).toMatchObject({ version: OWN, isProbe: false });
+    expect(told).toEqual([]);
+    // While nobody may, it is known when the next one does.
+    for (const id of await devices(3)) await refuse(id);
+    const ending = new AbortController();
+    const waiting = [1, 2, 3].map(() =>
+      breaker.admit(ending.signal, async (at) => void told.push(at)),
+    );
+    const ended = Promise.allSettled(waiting);
+    await eventually(() => told.length === 3, { says: 'all are told' });
+    for (const at of told) expect(at).toBeGreaterThan(Date.now());
+    ending.abort(new Error('over'));
+    await ended;
   });
 
   it('of a device alone is tried on, although there are not three', async () => {

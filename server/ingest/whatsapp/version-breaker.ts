@@ -27,6 +27,8 @@ export class VersionBreaker {
   readonly #means: Means;
   readonly #own: string;
   readonly #waiting = new Set<Bell>();
+  /** Resolves when the one who asks has its answer, or none. */
+  #asking: Promise<unknown> | undefined;
   #askAgainAt = -Infinity;
   #retryAtMs = 0;
 
@@ -46,8 +48,10 @@ export class VersionBreaker {
   ): Promise<{ version: string; isProbe: boolean }> {
     const { clock } = this.#means;
     for (;;) {
+      // That somebody asks does not say that nobody may.
+      while (this.#asking) await this.#asking;
       signal.throwIfAborted();
-      const admission = clock.elapsed() < this.#askAgainAt ? undefined : await this.#ask();
+      const admission = clock.elapsed() < this.#askAgainAt ? undefined : await this.#askAlone();
       if (admission) return admission;
       await onClosed(this.#retryAtMs);
       const bell = createBell(clock);
@@ -57,6 +61,16 @@ export class VersionBreaker {
       } finally {
         this.#waiting.delete(bell);
       }
+    }
+  }
+
+  async #askAlone(): Promise<{ version: string; isProbe: boolean } | undefined> {
+    const asking = this.#ask();
+    this.#asking = asking.catch(() => undefined);
+    try {
+      return await asking;
+    } finally {
+      this.#asking = undefined;
     }
   }
 
