@@ -8,7 +8,7 @@ import {
   readTerm,
   replicatorsOf,
   round,
-  SLOT,
+  slotOf,
   standbyOf,
   untilApplied,
   untilTrue,
@@ -150,7 +150,7 @@ const fight: Fault = {
         `select pg_terminate_backend(locks.pid) as ended
          from pg_locks as locks join pg_stat_activity as activity using (pid)
          where locks.locktype = 'advisory' and locks.granted and activity.application_name = $1`,
-        [`clarin leader ${SLOT}`],
+        [`clarin leader ${slotOf(world)}`],
       );
       ended += rows.length;
       await letPass(random(1_500));

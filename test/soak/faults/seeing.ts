@@ -4,8 +4,10 @@ import type { SoakProcess, SoakWorld, SqlRow } from './fault.ts';
 
 /** What faults look at, so that each of them can be seen to have happened. */
 
-export const SLOT = 'clarin';
 export const PUBLICATION = 'clarin';
+
+/** The default, as config.ts has it. */
+export const slotOf = (world: SoakWorld): string => `clarin_${world.database.name}`;
 
 export function aliveOf(world: SoakWorld, role: SoakProcess['role']): SoakProcess[] {
   return world.processes.filter((process) => process.role === role && process.isAlive);
@@ -122,7 +124,7 @@ export async function readSlotRow(world: SoakWorld): Promise<SqlRow | undefined>
   const [row] = await world.sql(
     `select slot_name, active, active_pid, wal_status, restart_lsn, confirmed_flush_lsn
      from pg_replication_slots where slot_name = $1`,
-    [SLOT],
+    [slotOf(world)],
   );
   return row;
 }

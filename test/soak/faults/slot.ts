@@ -9,7 +9,7 @@ import {
   readSlotRow,
   replicatorsOf,
   round,
-  SLOT,
+  slotOf,
   untilApplied,
   untilTrue,
 } from './seeing.ts';
@@ -21,7 +21,7 @@ async function whileUnread(world: SoakWorld, work: string): Promise<void> {
       await world.sql(
         `select pg_terminate_backend(active_pid) from pg_replication_slots
          where slot_name = $1 and active_pid is not null`,
-        [SLOT],
+        [slotOf(world)],
       );
       await world.sql(work);
       return true;
@@ -31,7 +31,7 @@ async function whileUnread(world: SoakWorld, work: string): Promise<void> {
 }
 
 export const dropSlotByHand = (world: SoakWorld): Promise<void> =>
-  whileUnread(world, `select pg_drop_replication_slot('${SLOT}')`);
+  whileUnread(world, `select pg_drop_replication_slot('${slotOf(world)}')`);
 
 /** The moment from which health may not be green any more, until it says so. */
 async function untilRed(world: SoakWorld): Promise<number> {
@@ -63,7 +63,7 @@ const TAMPERINGS: readonly Tampering[] = [
         world,
         `do $$ begin
            perform pg_logical_emit_message(true, 'soak', 'goes by');
-           perform pg_replication_slot_advance('${SLOT}', pg_current_wal_flush_lsn());
+           perform pg_replication_slot_advance('${slotOf(world)}', pg_current_wal_flush_lsn());
          end $$`,
       ),
   },
@@ -73,7 +73,7 @@ const TAMPERINGS: readonly Tampering[] = [
       await dropSlotByHand(world);
       // Somebody of ours may have been quicker: then it is one that was made while commits went by, all the same.
       await world
-        .sql(`select pg_create_logical_replication_slot('${SLOT}', 'pgoutput')`)
+        .sql(`select pg_create_logical_replication_slot('${slotOf(world)}', 'pgoutput')`)
         .catch(() => undefined);
     },
   },
@@ -164,7 +164,7 @@ const slotRead: Fault = {
     await findLeader(world);
     await whileUnread(
       world,
-      `select count(*) from pg_logical_slot_get_binary_changes('${SLOT}', null, null, 'proto_version', '1', 'publication_names', 'clarin')`,
+      `select count(*) from pg_logical_slot_get_binary_changes('${slotOf(world)}', null, null, 'proto_version', '1', 'publication_names', 'clarin')`,
     );
     await letPass(random(1_000));
     return {
