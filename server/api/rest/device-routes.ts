@@ -36,7 +36,10 @@ const health = z.object({
     .describe('Why it is so, for programs.'),
   status_reason: z.string().optional().describe('The same for people.'),
   status_since: z.string(),
-  retry_at: z.string().optional().describe('When it is tried again by itself.'),
+  retry_at: z
+    .string()
+    .optional()
+    .describe('When it is tried again by itself, if it is wanted connected then.'),
   last_seen_at: z.string().optional(),
   pending_count: z.int().describe('Messages that wait to be sent through it.'),
   oldest_pending_at: z.string().optional(),
@@ -112,7 +115,8 @@ function registerPairing(app: App, context: Context): void {
         summary:
           'Pair the device, by QR or by a code; one under way that asks for the same goes on',
         description:
-          'Its `code` comes from the worker: read it again, or subscribe to device_pairings.',
+          'Its `code` comes from the worker: read it again, or subscribe to device_pairings. It changes, and is away ' +
+          'while the connection to WhatsApp is. 409: the device is connected, or is being logged out.',
         params: idParams,
         body: asked,
         headers: writeHeaders,
@@ -214,7 +218,8 @@ function registerDelete(app: App, context: Context): void {
         summary: 'Delete a device; its chats and messages stay. Answers it as it was',
         description:
           'Conversations are with people, so they stay, of no device; a role that has some devices only no longer ' +
-          'sees them. Campaigns of the device are paused, and what waits to be sent through it fails.',
+          'sees them. Campaigns of the device are paused, and what waits to be sent through it fails. Log it out first: ' +
+          'afterwards nobody can tell WhatsApp, and the phone goes on naming it under linked devices.',
         params: idParams,
         headers: versionedWriteHeaders,
         response: answers(200, row),
