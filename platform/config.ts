@@ -4,8 +4,10 @@ import { ClarinError } from '../domain/errors.ts';
 const PORT = 'must be a port: a whole number up to 65535';
 const port = (fallback: number) =>
   z.coerce.number(PORT).int(PORT).min(0, PORT).max(65535, PORT).default(fallback);
+const isUrl = (value: string, protocols: readonly string[]): boolean =>
+  URL.canParse(value) && protocols.includes(new URL(value).protocol);
 const url = (...protocols: string[]) =>
-  z.string().refine((value) => URL.canParse(value) && protocols.includes(new URL(value).protocol), {
+  z.string().refine((value) => isUrl(value, protocols), {
     message: `must be a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}`,
   });
 
@@ -55,7 +57,13 @@ export const settings = z.object({
   MIGRATE_DATABASE_URL: databaseUrl.optional(),
   /** Postgres as a role with REPLICATION, for replicator and slot. */
   REPLICATION_DATABASE_URL: databaseUrl.optional(),
-  REDIS_URL: url('redis:', 'rediss:'),
+  /** One Redis; several, comma-separated, are nodes of a Cluster, as is one that ends with `?cluster=true`. */
+  REDIS_URL: z
+    .string()
+    .refine(
+      (value) => value.split(',').every((one) => isUrl(one, ['redis:', 'rediss:'])),
+      'must be a URL that begins with redis:// or rediss://, or several, comma-separated',
+    ),
   CLARIN_HOST: z.string().default('127.0.0.1'),
   API_PORT: port(8080),
   FEED_PORT: port(8081),

@@ -1,5 +1,4 @@
 import type { Keyspace } from '../domain/cache-key.ts';
-import type { Redis } from 'ioredis';
 import { ClarinError } from '../domain/errors.ts';
 import { backoffMs, sleep } from '../platform/backoff.ts';
 import { CacheWriter } from '../platform/cache/writer.ts';
@@ -8,6 +7,7 @@ import type { Standing } from './health.ts';
 import { acquireLeadership, type Leadership } from './leadership.ts';
 import { isPastUnreadable, prepareEpoch, type PrepareContext } from './prepare.ts';
 import { isFatal, isLeadershipLost } from './retry.ts';
+import type { RedisClient } from '../platform/redis.ts';
 
 /** Between attempts, for ever: a replicator without Postgres or Redis waits for them, and health is red meanwhile. */
 const ATTEMPT_RETRY = { minMs: 100, maxMs: 5_000 };
@@ -18,7 +18,7 @@ const BEAT_EVERY_MS = 1_000;
 export type LeaderContext = Omit<AttemptContext, 'writer' | 'published' | 'position'> &
   PrepareContext & {
     /** A connection of the writer's own: one large batch may take longer than anything else ever may. */
-    readonly writerRedis: Redis;
+    readonly writerRedis: RedisClient;
     readonly space: Keyspace;
   };
 

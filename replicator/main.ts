@@ -1,4 +1,3 @@
-import type { Redis } from 'ioredis';
 import { ClarinError } from '../domain/errors.ts';
 import { AccountLog } from '../platform/cache/account-log.ts';
 import { ControlStore } from '../platform/cache/control.ts';
@@ -9,7 +8,7 @@ import type { Running } from '../platform/lifecycle.ts';
 import type { Log } from '../platform/log.ts';
 import { createMetrics, type Metrics } from '../platform/metrics.ts';
 import { createDatabase, type Database } from '../platform/postgres.ts';
-import { assertRedisFits, createRedis } from '../platform/redis.ts';
+import { assertRedisFits, createRedis, type RedisClient } from '../platform/redis.ts';
 import type { SlotStatus } from '../platform/replication-slot.ts';
 import { startFeedServer } from './feed/feed-server.ts';
 import { Hub } from './feed/hub.ts';
@@ -109,8 +108,8 @@ type Assembly = {
   readonly metrics: Metrics;
   readonly db: Database;
   readonly feedDb: Database;
-  readonly redis: Redis;
-  readonly writerRedis: Redis;
+  readonly redis: RedisClient;
+  readonly writerRedis: RedisClient;
   readonly database: string;
 };
 

@@ -2,9 +2,12 @@ import { ClarinError } from '../domain/errors.ts';
 import type { Database } from '../platform/postgres.ts';
 import { sql } from '../platform/sql.ts';
 
-/** Host and port of a URL: it may hold a password, and nobody wants to read one in a log. */
+/** Host and port of a URL, or of several, comma-separated: it may hold a password, and nobody wants to read one in a log. */
 export function hostOf(url: string): string {
-  return URL.canParse(url) ? new URL(url).host : 'an address that is no URL';
+  const hosts = url
+    .split(',')
+    .map((one) => (URL.canParse(one) ? new URL(one).host : 'an address that is no URL'));
+  return hosts.join(', ');
 }
 
 /** @throws ClarinError `configuration` when Postgres is not reachable or has no schema of ours, with what to do. */

@@ -1,10 +1,10 @@
-import type { Redis } from 'ioredis';
 import { accountKeys, type Keyspace } from '../../domain/cache-key.ts';
 import type { AccountCommit } from '../../domain/change.ts';
 import { LSN_ZERO, lsnFromHex, toLsn, type Lsn } from '../../domain/lsn.ts';
 import { reachable } from './control.ts';
 import { decodeCommit } from './log-entry.ts';
 import { READ_LOG, runScript } from './scripts.ts';
+import type { RedisClient } from '../redis.ts';
 
 /** Parts fetched at a time: at most this many times PART_BYTES_MAX in memory. */
 const PARTS_PER_PAGE = 16;
@@ -26,10 +26,10 @@ type Entry = [id: string, fields: string[]];
 
 /** The accounts' logs in Redis: what resumes and gateways read. */
 export class AccountLog {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   readonly #space: Keyspace;
 
-  constructor(options: { redis: Redis; space: Keyspace }) {
+  constructor(options: { redis: RedisClient; space: Keyspace }) {
     this.#redis = options.redis;
     this.#space = options.space;
   }
@@ -94,12 +94,12 @@ export type LogMessage =
  * that there is something to read; what has been missed is found by reading the log from the last known commit.
  */
 export class LogWatcher {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   readonly #space: Keyspace;
   readonly #listeners = new Map<string, (message: LogMessage) => void>();
 
   /** `redis` must not be used for anything else: it enters subscriber mode. */
-  constructor(options: { redis: Redis; space: Keyspace }) {
+  constructor(options: { redis: RedisClient; space: Keyspace }) {
     this.#redis = options.redis;
     this.#space = options.space;
     this.#redis.on('smessage', (channel: string, payload: string) => {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { Redis } from 'ioredis';
+import { Cluster } from 'ioredis';
 import {
   accountKeys,
   allFamilies,
@@ -10,13 +10,14 @@ import {
 import { ClarinError } from '../../domain/errors.ts';
 import { lsnFromHex, lsnToHex, type Lsn } from '../../domain/lsn.ts';
 import type { Log } from '../log.ts';
-import { readRunId, redisEvicts } from '../redis.ts';
+import { readRunId, redisEvicts, type RedisClient } from '../redis.ts';
 import {
   ADVANCE,
   BEAT,
   FENCE,
   OPEN_EPOCH,
   RAISE_TERM,
+  READ_CLOCK,
   RENEW,
   runScript,
   type Script,
@@ -36,12 +37,12 @@ export type Mandate = { readonly term: number; readonly epoch: Epoch };
  * when Redis does not answer.
  */
 export class ControlStore {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   readonly #space: Keyspace;
   readonly #log: Log;
   readonly #keys: ReturnType<typeof controlKeys>;
 
-  constructor(options: { redis: Redis; space: Keyspace; log: Log }) {
+  constructor(options: { redis: RedisClient; space: Keyspace; log: Log }) {
     this.#redis = options.redis;
     this.#space = options.space;
     this.#log = options.log;
@@ -68,13 +69,15 @@ export class ControlStore {
     };
   }
 
-  /** Identity of the Redis process behind this connection. */
+  /** Identity of what holds the epoch: see readRunId() of platform/redis.ts. */
   readRunId(): Promise<string> {
     return reachable(readRunId(this.#redis));
   }
 
   /** True when this Redis has evicted keys since the epoch in it was opened: nobody knows which. */
   async hasEvicted(): Promise<boolean> {
+    // Of a Cluster it belongs to the identity.
+    if (this.#redis instanceof Cluster) return false;
     const [info, known] = await reachable(
       Promise.all([this.#redis.info('stats'), this.#redis.hget(this.#keys.control, 'evicted')]),
     );
@@ -160,9 +163,10 @@ export class ControlStore {
     );
   }
 
-  /** Redis' clock in ms: leases are reckoned by it alone. */
+  /** Redis' clock in ms (in a Cluster, that of the node with control): leases are reckoned by it alone. */
   async redisTimeMs(): Promise<number> {
-    const [seconds, micros] = await reachable(this.#redis.time());
+    const clock = await reachable(runScript(this.#redis, READ_CLOCK, [this.#keys.control], []));
+    const [seconds, micros] = clock as [string, string];
     return Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000);
   }
 
@@ -173,6 +177,8 @@ export class ControlStore {
    */
   async renewLease({ term, epoch, sentAtMs }: Mandate & { sentAtMs: number }): Promise<boolean> {
     const { runId } = await this.#requireControl(epoch);
+    // RENEW looks at the node that it runs on; of the others nobody else would notice that they have lost something.
+    if (this.#redis instanceof Cluster && (await this.readRunId()) !== runId) throw epochLost();
     const payload = JSON.stringify({
       epoch: epoch.id,
       base: lsnToHex(epoch.base),

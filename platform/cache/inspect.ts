@@ -1,13 +1,13 @@
-import type { Redis } from 'ioredis';
 import { accountKeys, BYTES_FIELD, controlKeys, type Keyspace } from '../../domain/cache-key.ts';
 import { reachable } from './control.ts';
+import type { RedisClient } from '../redis.ts';
 
 /** Looks at entries for `clarin verify` and the sampler: by known names, never by scanning the keyspace. */
 export class CacheInspector {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   readonly #space: Keyspace;
 
-  constructor(options: { redis: Redis; space: Keyspace }) {
+  constructor(options: { redis: RedisClient; space: Keyspace }) {
     this.#redis = options.redis;
     this.#space = options.space;
   }

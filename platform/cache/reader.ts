@@ -1,4 +1,4 @@
-import type { Redis } from 'ioredis';
+import { Cluster } from 'ioredis';
 import {
   accountKeys,
   controlKeys,
@@ -13,8 +13,9 @@ import { cursorOfPosition, type Cursor } from '../../domain/cursor.ts';
 import { lsnFromHex, lsnToHex, type Lsn } from '../../domain/lsn.ts';
 import type { Log } from '../log.ts';
 import type { Metrics } from '../metrics.ts';
-import { readRunId } from '../redis.ts';
-import { FILL, READ, runScript } from './scripts.ts';
+import { infoOfAll, readRunId, type RedisClient } from '../redis.ts';
+import { lookAt } from './look.ts';
+import { FILL, runScript } from './scripts.ts';
 
 /** After Redis failed to answer, reads go straight to Postgres for this long before the next one tries again. */
 const SUSPECT_MS = 1_000;
@@ -55,7 +56,7 @@ type Flight = { watermark: string; epoch: string; body: Promise<string> };
  * Without a live lease of the replicator, without Redis or in doubt, reads bypass the cache.
  */
 export class CacheReader {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   readonly #space: Keyspace;
   readonly #log: Log;
   readonly #metrics: Metrics;
@@ -71,7 +72,7 @@ export class CacheReader {
   #fullnessAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: {
-    redis: Redis;
+    redis: RedisClient;
     space: Keyspace;
     log: Log;
     metrics: Metrics;
@@ -82,6 +83,8 @@ export class CacheReader {
     this.#log = options.log;
     this.#metrics = options.metrics;
     this.#now = options.now ?? (() => performance.now());
+    // A Cluster's nodes say with every answer who they are.
+    if (this.#redis instanceof Cluster) return;
     // A restarted Redis may have come back with old data and a lease that has not died yet: who it is comes first.
     this.#redis.on('close', () => (this.#runId = undefined));
     this.#redis.on('ready', () => void this.#identify());
@@ -139,7 +142,8 @@ export class CacheReader {
   /** One round trip. Tries again once when the epoch is not the one it guessed. */
   async #look(place: Place, minCommit: Lsn | undefined): Promise<Look> {
     if (this.#now() < this.#suspectUntilMs) return bypass('suspect');
-    if (this.#runId === undefined) return bypass('unreachable');
+    if (this.#runId === undefined && !(this.#redis instanceof Cluster))
+      return bypass('unreachable');
     for (let attempt = 0; attempt < 2; attempt++) {
       const guess = this.#epoch;
       const look = await this.#lookIn(guess, place).catch((error: unknown) => this.#suspect(error));
@@ -164,21 +168,18 @@ export class CacheReader {
       await this.#redis.sadd(control.accounts(epoch), place.accountId);
       this.#listed.add(place.accountId);
     }
-    // The lease is read behind the entry: it was alive when the entry was read.
-    const [answer, [live, position]] = await Promise.all([
-      runScript(
-        this.#redis,
-        READ,
-        [keys.head, keys.family(place.family)],
-        [place.field],
-      ) as Promise<[watermark: string, value: string | null, atMs?: string]>,
-      this.#redis.mget(control.live, control.position),
-    ]);
+    const raw = await lookAt(this.#redis, {
+      head: keys.head,
+      family: keys.family(place.family),
+      field: place.field,
+      live: control.live,
+      position: control.position,
+    });
+    const { live, position, watermark } = raw;
     if (position) this.#lastPosition = parsePosition(position);
     if (!live || !position) return bypass('no_lease');
     const lease = JSON.parse(live) as { epoch: string; base: string; run_id: string };
-    if (lease.run_id !== this.#runId) return bypass('restarted');
-    const [at, value, atMs] = answer;
+    if (!this.#isHeldBy(lease.run_id, raw.runIds)) return bypass('restarted');
     return {
       trust: {
         epoch: lease.epoch,
@@ -186,10 +187,16 @@ export class CacheReader {
         position: position.slice(lease.epoch.length + 1),
       },
       reason: 'epoch',
-      watermark: at === '' ? lease.base : at,
-      value: value ?? undefined,
-      atMs: atMs ?? '0',
+      watermark: watermark === '' ? lease.base : watermark,
+      value: raw.value,
+      atMs: raw.atMs,
     };
+  }
+
+  /** Whether those that answered are what the lease vouches for, and none of them was started anew since. */
+  #isHeldBy(vouched: string, runIds: readonly string[]): boolean {
+    if (!(this.#redis instanceof Cluster)) return vouched === this.#runId;
+    return runIds.length === 2 && runIds.every((runId) => vouched.includes(`${runId}/`));
   }
 
   #suspect(error: unknown): Look {
@@ -228,11 +235,8 @@ export class CacheReader {
   async #isRedisFull(): Promise<boolean> {
     if (this.#now() < this.#fullnessAtMs + FULLNESS_EVERY_MS) return this.#isFull;
     this.#fullnessAtMs = this.#now();
-    const info = await this.#redis.info('memory');
-    const read = (name: string): number =>
-      Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(info)?.[1]);
-    const limit = read('maxmemory');
-    this.#isFull = limit > 0 && read('used_memory') > FULL_RATIO * limit;
+    // Of a Cluster, when one node is: a full one refuses the replicator's writes, and the feed of all stands.
+    this.#isFull = (await infoOfAll(this.#redis)).some(isFull);
     return this.#isFull;
   }
 
@@ -244,7 +248,11 @@ export class CacheReader {
     const answer = await runScript(
       this.#redis,
       FILL,
-      [keys.family(place.family), keys.tombstone(place.family)],
+      [
+        keys.family(place.family),
+        keys.tombstone(place.family),
+        keys.tombstone(`${place.family}/${place.field}`),
+      ],
       [
         place.field,
         body,
@@ -258,6 +266,12 @@ export class CacheReader {
     );
     return String(answer);
   }
+}
+
+function isFull(info: string): boolean {
+  const read = (name: string): number => Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(info)?.[1]);
+  const limit = read('maxmemory');
+  return limit > 0 && read('used_memory') > FULL_RATIO * limit;
 }
 
 function bypass(reason: BypassReason): Look {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import type { Redis } from 'ioredis';
 import { BYTES_FIELD } from '../../domain/cache-key.ts';
+import type { RedisClient } from '../redis.ts';
 
 /**
  * The atomic steps of the cache protocol: readers' half and replicator's half side by side, because each is only
@@ -22,6 +22,8 @@ export type Script = ReturnType<typeof script>;
  * Answers 'term' (a newer leader wrote here), 'lost' (the watermark is behind what this leader left), or
  * {applied commits, watermark}. A commit at or before the watermark is a replay and is skipped.
  * Tombstones carry the new watermark: a reader saw either none of this call or all of it.
+ * The channel is named as a key and never is one: a Cluster that moves the slot therefore runs none of this (TRYAGAIN)
+ * until it has moved, and nothing of it half.
  */
 export const APPLY = script(`
 local head, log, sizes, channel = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -99,9 +101,32 @@ return {w, false, string.format('%d', now[1] * 1000 + math.floor(now[2] / 1000))
 `);
 
 /**
+ * READ for a Cluster, whose nodes are not one process: the answer's fourth is the run id of the node that answered. KEYS
+ * and the rest as in READ.
+ */
+export const READ_AT_NODE = script(`
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+local w = redis.call('HGET', KEYS[1], 'w') or ''
+local value = redis.call('HGET', KEYS[2], ARGV[1])
+if value then return {w, value, '', run} end
+local now = redis.call('TIME')
+return {w, false, string.format('%d', now[1] * 1000 + math.floor(now[2] / 1000)), run}
+`);
+
+/** KEYS live, position. Answers both, and the run id of the node that answered. */
+export const READ_LEASE = script(`
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+return {redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2]), run}
+`);
+
+/** KEYS control. The clock of the Redis that has it, as TIME: leases are reckoned by it. */
+export const READ_CLOCK = script(`return redis.call('TIME')`);
+
+/**
  * Stores a value read from Postgres with a snapshot taken after READ answered, unless something it depends on has
  * been touched by a commit newer than the watermark of that answer, or so long ago that a tombstone may be gone.
- * KEYS family, tombstone of the family. ARGV field, value, watermark, clock of the miss in ms, age limit in ms,
+ * KEYS family, tombstones of the family and of the entry: a Cluster that moves their slot runs no script on a part of what
+ * it names, and on a part of what it does not name it would. ARGV field, value, watermark, clock of the miss in ms, age limit in ms,
  * entries at most, bytes at most, family's seconds. Answers 'stored', 'fenced' or 'old'. Deleted entries stay in the
  * count of bytes: the bound holds, the family only starts again sooner.
  */
@@ -110,7 +135,7 @@ local now = redis.call('TIME')
 if now[1] * 1000 + math.floor(now[2] / 1000) - tonumber(ARGV[4]) > tonumber(ARGV[5]) then return 'old' end
 local whole = redis.call('GET', KEYS[2])
 if whole and whole > ARGV[3] then return 'fenced' end
-local one = redis.call('GET', KEYS[2] .. '/' .. ARGV[1])
+local one = redis.call('GET', KEYS[3])
 if one and one > ARGV[3] then return 'fenced' end
 local bytes = redis.call('HINCRBY', KEYS[1], '${BYTES_FIELD}', #ARGV[2])
 if bytes > tonumber(ARGV[7]) or redis.call('HLEN', KEYS[1]) > tonumber(ARGV[6]) then
@@ -187,7 +212,7 @@ return 'ok'
  */
 export const RENEW = script(`${CHECK_LEADER}${READ_EVICTED}
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
-if run ~= known[3] or evicted ~= (known[4] or '0') then return 'lost' end
+if run ~= known[3] and not string.find(known[3] or '', run .. '/', 1, true) or evicted ~= (known[4] or '0') then return 'lost' end
 if not string.find(redis.call('INFO', 'memory'), 'maxmemory_policy:noeviction', 1, true) then return 'evicts' end
 local now = redis.call('TIME')
 if now[1] * 1000 + math.floor(now[2] / 1000) >= tonumber(ARGV[3]) then return 'late' end
@@ -205,7 +230,7 @@ return 'ok'
 
 /** Runs a script by its digest, and by its text where Redis does not know it (a restart forgets scripts). */
 export async function runScript(
-  redis: Redis,
+  redis: RedisClient,
   { source, sha }: Script,
   keys: readonly string[],
   args: readonly (string | number)[],

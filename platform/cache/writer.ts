@@ -1,4 +1,3 @@
-import type { Redis } from 'ioredis';
 import {
   accountKeys,
   controlKeys,
@@ -12,15 +11,16 @@ import { assertAnswer, reachable, type Mandate } from './control.ts';
 import { encodeCommit } from './log-entry.ts';
 import { APPLY, runScript } from './scripts.ts';
 import type { AccountShare, Invalidation } from './types.ts';
+import type { RedisClient } from '../redis.ts';
 
 /** A spread of as many as there may be accounts does not fit the stack. */
 const LISTED_PER_CALL = 1_000;
 
-type Options = { redis: Redis; space: Keyspace; metrics: Metrics; logBytesMax?: number };
+type Options = { redis: RedisClient; space: Keyspace; metrics: Metrics; logBytesMax?: number };
 
 /** The replicator's half of the cache: one script call per account and batch. */
 export class CacheWriter {
-  readonly #redis: Redis;
+  readonly #redis: RedisClient;
   readonly #space: Keyspace;
   readonly #metrics: Metrics;
   readonly #logBytesMax: number;

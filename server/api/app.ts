@@ -5,7 +5,6 @@ import {
   validatorCompiler,
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod';
-import type { Redis } from 'ioredis';
 import { ENTITIES } from '../../domain/registry.ts';
 import type { App, Context } from './context.ts';
 import { registerOpsRoutes } from './ops/ops-routes.ts';
@@ -46,6 +45,7 @@ import { registerSessionRoutes } from './rest/session-routes.ts';
 import { registerStatsRoutes } from './rest/stats-routes.ts';
 import { registerTimelineRoutes } from './rest/timeline-routes.ts';
 import { registerUserRoutes } from './rest/user-routes.ts';
+import type { RedisClient } from '../../platform/redis.ts';
 
 const BODY_BYTES_MAX = 1024 * 1024;
 /** A socket on which nothing happens is closed. */
@@ -68,7 +68,7 @@ const WRITTEN_BY_HAND: Readonly<Record<string, readonly Verb[]>> = {
 export type AppOptions = Omit<Context, 'now'> & {
   now?: () => number;
   /** For the health check only. */
-  redis?: Redis | undefined;
+  redis?: RedisClient | undefined;
 };
 
 /**

@@ -1,4 +1,3 @@
-import type { Redis } from 'ioredis';
 import { ClarinError } from '../../domain/errors.ts';
 import { CacheInspector } from '../../platform/cache/inspect.ts';
 import { CacheReader } from '../../platform/cache/reader.ts';
@@ -8,7 +7,7 @@ import type { Log } from '../../platform/log.ts';
 import { createMediaStore } from '../../platform/media/store.ts';
 import { createMetrics } from '../../platform/metrics.ts';
 import { createDatabase, type Database } from '../../platform/postgres.ts';
-import { assertRedisFits, createRedis } from '../../platform/redis.ts';
+import { assertRedisFits, createRedis, type RedisClient } from '../../platform/redis.ts';
 import { assertDatabaseFits, hostOf } from '../start-checks.ts';
 import { buildApp } from './app.ts';
 import type { App } from './context.ts';
@@ -63,7 +62,7 @@ function databaseOptions(config: Config) {
   };
 }
 
-async function connectRedis(redis: Redis, url: string): Promise<void> {
+async function connectRedis(redis: RedisClient, url: string): Promise<void> {
   try {
     await redis.connect();
   } catch (error) {
@@ -93,7 +92,7 @@ async function stop(
   app: App | undefined,
   others: readonly Running[],
   database: Database,
-  redis: Redis,
+  redis: RedisClient,
 ): Promise<void> {
   // New requests are refused and running ones answered before what they need goes away.
   await app?.close();

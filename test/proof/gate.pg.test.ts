@@ -1,9 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type pg from 'pg';
-import type { Redis } from 'ioredis';
 import { CacheReader, type CachedBody } from '../../platform/cache/reader.ts';
 import { createMetrics } from '../../platform/metrics.ts';
-import { createRedis } from '../../platform/redis.ts';
+import { createRedis, type RedisClient } from '../../platform/redis.ts';
 import type { UnsafeSeams } from '../../replicator/seams.ts';
 import { commitInvisibly, setStandby } from '../replicator/invisible-commit.ts';
 import { createWorld, insertTag, untilGreen, type World } from '../replicator/running.ts';
@@ -15,7 +14,7 @@ let postgres: TestPostgres;
 let admin: pg.Client;
 let world: World;
 let account: number;
-let redis: Redis;
+let redis: RedisClient;
 let reader: CacheReader;
 
 beforeAll(async () => {

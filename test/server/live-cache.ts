@@ -1,4 +1,3 @@
-import type { Redis } from 'ioredis';
 import { afterAll } from 'vitest';
 import type { Lsn } from '../../domain/lsn.ts';
 import { mustParseLsn } from '../../domain/lsn.ts';
@@ -8,13 +7,13 @@ import { CacheWriter } from '../../platform/cache/writer.ts';
 import { createLog } from '../../platform/log.ts';
 import { createMetrics } from '../../platform/metrics.ts';
 import type { Queries } from '../../platform/postgres.ts';
-import { createRedis } from '../../platform/redis.ts';
+import { createRedis, type RedisClient } from '../../platform/redis.ts';
 import { sql } from '../../platform/sql.ts';
 
 /** Stands in for the replicator where a test decides itself when its half of the cache moves. */
 export type LiveCache = {
   readonly epoch: Epoch;
-  readonly redis: Redis;
+  readonly redis: RedisClient;
   /** What the replicator does with a commit: invalidates, raises the account's watermark. */
   invalidate(
     accountId: number,

@@ -81,7 +81,8 @@ export async function startTestApi(
     createDatabase({ url, applicationName: 'test', max: 10, statementTimeoutMs: 10_000, log });
   const owner = connect(db.ownerUrl);
   const database = counting(connect(config.databaseUrl), statements);
-  const redis = createRedis({ url: config.redisUrl, name: 'test-api', log });
+  // One Redis: the tests' own.
+  const redis = createRedis({ url: config.redisUrl, name: 'test-api', log }) as Redis;
   const cache = new CacheReader({ redis, space: { prefix: config.redisPrefix }, log, metrics });
   await redis.connect().catch(() => undefined);
   const media = await createMediaStore(config.media);

@@ -1,9 +1,11 @@
-import type { Redis } from 'ioredis';
+import { Cluster } from 'ioredis';
 import { judgeHealth, type Health, type HealthCheck } from '../../../platform/health.ts';
 import { judgeSlot, readSlot } from '../../../platform/replication-slot.ts';
 import type { Database } from '../../../platform/postgres.ts';
 import { sql } from '../../../platform/sql.ts';
 import type { CacheReader } from '../../../platform/cache/reader.ts';
+import { infoOfMasters } from '../../../platform/redis-cluster.ts';
+import type { RedisClient } from '../../../platform/redis.ts';
 
 /** A check that takes longer than this has failed. */
 const CHECK_MS_MAX = 2_000;
@@ -12,7 +14,7 @@ const CHECK_MS_MAX = 2_000;
 export async function checkHealth(of: {
   database: Database;
   cache: CacheReader;
-  redis: Redis | undefined;
+  redis: RedisClient | undefined;
   slot: string;
 }): Promise<Health> {
   const { database, cache, redis, slot } = of;
@@ -20,7 +22,7 @@ export async function checkHealth(of: {
     checkDatabase(database),
     bounded('redis', async () => {
       if (!redis) return { name: 'redis', ok: true, says: 'not asked' };
-      await redis.ping();
+      await (redis instanceof Cluster ? infoOfMasters(redis) : redis.ping());
       return { name: 'redis', ok: true, says: 'answers' };
     }),
     bounded('slot', async () => judgeSlot(await readSlot(database, slot))),

@@ -1,4 +1,3 @@
-import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { App, Context } from '../context.ts';
 import { JSON_TYPE } from '../rest/read.ts';
@@ -6,6 +5,7 @@ import { answers } from '../rest/schemas.ts';
 import { registerOpsDeviceRoutes } from './device-routes.ts';
 import { checkHealth } from './health.ts';
 import { describeSlots, WalRate } from './slots.ts';
+import type { RedisClient } from '../../../platform/redis.ts';
 
 const health = z.object({
   status: z.enum(['green', 'red']),
@@ -14,7 +14,11 @@ const health = z.object({
 const tags = ['ops'];
 
 /** For probes, Prometheus and people with the ops permission. */
-export function registerOpsRoutes(app: App, context: Context, redis: Redis | undefined): void {
+export function registerOpsRoutes(
+  app: App,
+  context: Context,
+  redis: RedisClient | undefined,
+): void {
   const { config, database, cache } = context;
   app.get(
     '/health/live',

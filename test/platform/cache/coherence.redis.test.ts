@@ -191,7 +191,11 @@ class Schedule {
         await runScript(
           this.#world.redis,
           FILL,
-          [keys.family(PLACE.family), keys.tombstone(PLACE.family)],
+          [
+            keys.family(PLACE.family),
+            keys.tombstone(PLACE.family),
+            keys.tombstone(`${PLACE.family}/${PLACE.field}`),
+          ],
           args,
         );
       this.trace.push(`reader ${index} filled ${snapshot}`);

@@ -50,7 +50,7 @@ describe('reading and filling', () => {
       return runScript(
         cache.world.redis,
         FILL,
-        [keys.family('leads.row'), keys.tombstone('leads.row')],
+        [keys.family('leads.row'), keys.tombstone('leads.row'), keys.tombstone('leads.row/5')],
         args,
       );
     };
