@@ -1,0 +1,296 @@
+import { WebSocket } from 'ws';
+import { parseCursor } from '../../domain/cursor.ts';
+import type { FeedChange, ServerMessage } from '../../domain/feed-protocol.ts';
+import { versionOf, type Ledger } from './ledger.ts';
+import type { Tally } from './tally.ts';
+import type { Row, Rows } from './truth.ts';
+
+type CommitMessage = Extract<ServerMessage, { type: 'commit' }>;
+
+export type ClientOptions = {
+  readonly name: string;
+  readonly accountId: number;
+  readonly token: string;
+  readonly tables: readonly string[];
+  /** Another one each time, or the same. */
+  readonly nextUrl: () => string;
+  /** First a read that answers a cursor, then the rows. @throws Error when there is none yet. */
+  readonly snapshot: (
+    tables: readonly string[],
+  ) => Promise<{ cursor: string; tables: Map<string, Rows> }>;
+  readonly ledger: Ledger;
+  readonly tally: Tally;
+  /** Texts that only other accounts' rows hold. */
+  readonly foreign: readonly string[];
+  /** A version has arrived: what is read because of it must show it. */
+  readonly onVersion?: (table: string, id: number, version: number) => void;
+};
+
+const ID = 'soak';
+const RETRY_MS = 50;
+const COMMITS_KEPT = 40;
+
+/**
+ * A browser in small that trusts nothing: keeps a copy by snapshot and feed, and checks of every message what the feed promises.
+ * Commits come whole, in order and once; versioned rows leave none out (G1, G2, G5); no word of another account (G8).
+ */
+export class SoakClient {
+  tables = new Map<string, Rows>();
+  cursor: string | undefined;
+  isLive = false;
+  /** The newest commits, in words. */
+  readonly last: string[] = [];
+  readonly #options: ClientOptions;
+  #socket: WebSocket | undefined;
+  #parts: CommitMessage[] = [];
+  #isOver = false;
+  /** By row, the version that was delivered last, or that a snapshot showed. */
+  readonly #delivered = new Map<string, { version: number; isSnapshot: boolean }>();
+
+  constructor(options: ClientOptions) {
+    this.#options = options;
+    this.#connect();
+  }
+
+  get name(): string {
+    return this.#options.name;
+  }
+
+  get accountId(): number {
+    return this.#options.accountId;
+  }
+
+  /** Ends the socket as a lost network would; the client resumes from its cursor by itself. */
+  drop(): void {
+    this.#socket?.terminate();
+  }
+
+  /** Reads nothing from its socket for so long. */
+  dawdle(ms: number): void {
+    const socket = this.#socket;
+    if (socket?.readyState !== WebSocket.OPEN) return;
+    socket.pause();
+    setTimeout(() => socket.resume(), ms).unref();
+  }
+
+  close(): void {
+    this.#isOver = true;
+    this.isLive = false;
+    this.#socket?.terminate();
+  }
+
+  #break(says: string): void {
+    const { name, tally } = this.#options;
+    tally.break(`${name}, at ${this.cursor}: ${says}; before: ${this.last.slice(-3).join(' | ')}`);
+  }
+
+  #connect(): void {
+    if (this.#isOver) return;
+    const { token, tally } = this.#options;
+    const socket = new WebSocket(`${this.#options.nextUrl()}/feed`, {
+      maxPayload: 64 * 1024 * 1024,
+      handshakeTimeout: 5_000,
+    });
+    this.#socket = socket;
+    let queue = Promise.resolve();
+    socket.on('open', () => socket.send(JSON.stringify({ type: 'hello', version: 1, token })));
+    socket.on('message', (data: Buffer) => {
+      const text = data.toString('utf8');
+      for (const mark of this.#options.foreign)
+        if (text.includes(mark)) this.#break(`it got ${mark}: ${text.slice(0, 300)}`);
+      const message = JSON.parse(text) as ServerMessage;
+      // In order, also when a snapshot is being read in the middle.
+      queue = queue.then(() => this.#receive(socket, message));
+    });
+    socket.on('error', () => undefined);
+    socket.on('close', (code) => {
+      if (this.#socket !== socket) return;
+      tally.add(`closed with ${code}`);
+      this.isLive = false;
+      this.#parts = [];
+      if (!this.#isOver) setTimeout(() => this.#connect(), RETRY_MS);
+    });
+  }
+
+  async #receive(socket: WebSocket, message: ServerMessage): Promise<void> {
+    if (this.#socket !== socket || this.#isOver) return;
+    switch (message.type) {
+      case 'welcome':
+        if (message.account_id !== this.accountId)
+          this.#break(`welcome to account ${message.account_id}`);
+        if (this.cursor === undefined) await this.#read();
+        return this.#subscribe(socket);
+      case 'subscribed':
+        this.isLive = true;
+        this.#options.tally.add('subscriptions');
+        return this.#advance(message.cursor);
+      case 'commit':
+        return this.#commit(message);
+      case 'resync':
+        this.isLive = false;
+        this.#options.tally.add(`resync ${message.reason}`);
+        this.#parts = [];
+        await this.#read();
+        return this.#subscribe(socket);
+      case 'error':
+        return this.#break(`error ${message.code}: ${message.message}`);
+      case 'heartbeat':
+      case 'unsubscribed':
+      case 'signal':
+      case 'authenticated':
+      case 'pong':
+        return undefined;
+      default:
+        return message satisfies never;
+    }
+  }
+
+  /** Until it succeeds: services may be down meanwhile. */
+  async #read(): Promise<void> {
+    while (!this.#isOver) {
+      try {
+        const { cursor, tables } = await this.#options.snapshot(this.#options.tables);
+        this.tables = tables;
+        this.cursor = cursor;
+        this.#delivered.clear();
+        this.#takeVersions(tables);
+        this.#options.tally.add('snapshots');
+        this.last.push(`snapshot at ${cursor}`);
+        return;
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS * 4));
+      }
+    }
+  }
+
+  #takeVersions(tables: Map<string, Rows>): void {
+    for (const [table, rows] of tables)
+      for (const [id, row] of rows) {
+        const version = versionOf(table, row);
+        if (version !== undefined && this.#options.ledger.groupOf(table, id))
+          this.#delivered.set(`${table} ${id}`, { version, isSnapshot: true });
+      }
+  }
+
+  #subscribe(socket: WebSocket): void {
+    const tables = this.#options.tables.map((table) => ({ table }));
+    const message = { type: 'subscribe', id: ID, tables, since: this.cursor };
+    socket.send(JSON.stringify(message), () => undefined);
+  }
+
+  async #commit(message: CommitMessage): Promise<void> {
+    if (message.part !== this.#parts.length)
+      this.#break(`part ${message.part} after ${this.#parts.length} parts`);
+    const open = this.#parts[0];
+    if (open && open.cursor !== message.cursor)
+      this.#break(`${message.cursor} inside of ${open.cursor}`);
+    this.#parts.push(message);
+    if (!message.last) return;
+    const changes = this.#parts.flatMap((part) => part.changes);
+    this.#parts = [];
+    if (!isBefore(this.cursor, message.cursor))
+      this.#break(`${message.cursor} after ${this.cursor}`);
+    this.#checkVersions(changes, message.cursor);
+    for (const change of changes) await this.#change(change);
+    const tally = this.#options.tally;
+    tally.add('events', changes.length);
+    tally.add('commits delivered');
+    this.last.push(`${message.cursor} ${changes.map(shortly).slice(0, 6).join(', ')}`);
+    if (this.last.length > COMMITS_KEPT) this.last.shift();
+    this.#advance(message.cursor);
+  }
+
+  /** No version is left out, none comes again, and a group's rows come together. */
+  #checkVersions(changes: readonly FeedChange[], cursor: string): void {
+    const { ledger, tally, onVersion } = this.#options;
+    const written = new Map<object, { version: number; rows: Set<string> }>();
+    for (const change of changes) {
+      if (change.op !== 'update') continue;
+      const id = Number(change.key['id']);
+      const group = ledger.groupOf(change.table, id);
+      const version = group && versionOf(change.table, change.row);
+      if (!group || version === undefined) continue;
+      const key = `${change.table} ${id}`;
+      const before = this.#delivered.get(key);
+      // A snapshot may be newer than its cursor: what comes after it may be known already.
+      const isDue = before?.isSnapshot ? version <= before.version + 1 : true;
+      const follows = !before || before.isSnapshot || version === before.version + 1;
+      if (!isDue || !follows)
+        this.#break(`${key} went from version ${before?.version} to ${version} at ${cursor}`);
+      this.#delivered.set(key, { version, isSnapshot: false });
+      tally.add('versions in order');
+      const together = written.get(group) ?? { version, rows: new Set() };
+      if (together.version !== version) this.#break(`${key}: two versions in ${cursor}`);
+      written.set(group, { version, rows: together.rows.add(key) });
+      onVersion?.(change.table, id, version);
+    }
+    for (const [group, { version, rows }] of written) {
+      const wanted = (group as { rows: { table: string }[] }).rows;
+      const due = wanted.filter(({ table }) => this.#options.tables.includes(table)).length;
+      if (rows.size !== due)
+        this.#break(`${rows.size} of ${due} rows of version ${version} in ${cursor}`);
+      tally.add('transactions whole');
+    }
+  }
+
+  async #change(change: FeedChange): Promise<void> {
+    const { tally, snapshot } = this.#options;
+    const rows = this.tables.get(change.table);
+    if (!rows) return this.#break(`a change of ${change.table}, which was not asked for`);
+    tally.add(`op ${change.table} ${change.op}`);
+    switch (change.op) {
+      case 'truncate':
+        return rows.clear();
+      case 'bulk': {
+        // More than the feed carries: read again what is shown. The read is because of the event, so it sees it.
+        for (;;) {
+          const fresh = await snapshot([change.table]).catch(() => undefined);
+          if (fresh) {
+            for (const [table, read] of fresh.tables) this.tables.set(table, read);
+            return this.#takeVersions(fresh.tables);
+          }
+          if (this.#isOver) return undefined;
+          await new Promise((resolve) => setTimeout(resolve, RETRY_MS * 4));
+        }
+      }
+      case 'delete':
+        rows.delete(Number(change.key['id']));
+        return undefined;
+      case 'insert':
+      case 'update':
+        return this.#keep(rows, change);
+      default:
+        return change satisfies never;
+    }
+  }
+
+  #keep(rows: Rows, change: Extract<FeedChange, { op: 'insert' | 'update' }>): void {
+    const id = Number(change.key['id']);
+    const row: Row = { ...change.row };
+    if (change.op === 'update') {
+      const before = rows.get(id) ?? {};
+      for (const name of change.unchanged ?? []) if (name in before) row[name] = before[name];
+    }
+    const owner = change.table === 'accounts' ? row['id'] : row['account_id'];
+    if (owner !== this.accountId)
+      this.#break(`a row of account ${String(owner)}: ${shortly(change)}`);
+    rows.set(id, row);
+  }
+
+  #advance(cursor: string): void {
+    if (!isBefore(cursor, this.cursor)) this.cursor = cursor;
+  }
+}
+
+function shortly(change: FeedChange): string {
+  return `${change.op} ${change.table} ${String(change.key['id'] ?? '')}`;
+}
+
+/** Strictly, within one epoch; an unknown cursor is before every other. */
+function isBefore(left: string | undefined, right: string | undefined): boolean {
+  if (right === undefined) return false;
+  if (left === undefined) return true;
+  const [a, b] = [parseCursor(left), parseCursor(right)];
+  if (!a || !b || a.epoch !== b.epoch) return false;
+  return a.lsn < b.lsn;
+}

@@ -1,0 +1,83 @@
+import { mustParseLsn } from '../../domain/lsn.ts';
+import type { Random } from './faults/fault.ts';
+import type { SoakAccount } from './accounts.ts';
+import type { Group, Ledger } from './ledger.ts';
+import type { Rest } from './rest.ts';
+import type { OwnWorld } from './world.ts';
+
+export type Means = {
+  readonly world: OwnWorld;
+  readonly ledger: Ledger;
+  readonly rest: Rest;
+  readonly random: Random;
+};
+
+/** Writes the next version of one of the account's groups, by SQL or by the API as the group is made. */
+export async function writeVersion(means: Means, account: SoakAccount): Promise<boolean> {
+  const free = account.groups.filter((group) => !group.isTaken);
+  const group = free[means.random(Math.max(1, free.length))];
+  if (!group) return false;
+  group.isTaken = true;
+  try {
+    await (
+      group.rows.length > 1 ? writeBySql(means, group) : writeByApi(means, account, group)
+    ).catch(() => learn(means, group));
+  } finally {
+    group.isTaken = false;
+  }
+  return true;
+}
+
+async function writeBySql({ world, ledger }: Means, group: Group): Promise<void> {
+  const version = group.version + 1;
+  const client = await world.pool.connect();
+  let isWhole = false;
+  try {
+    await client.query('begin');
+    for (const { table, id } of group.rows)
+      await client.query(
+        table === 'leads'
+          ? 'update leads set value = $1 where account_id = $2 and id = $3'
+          : 'update contacts set custom_name = $1 where account_id = $2 and id = $3',
+        [table === 'leads' ? version : `v${version}`, group.accountId, id],
+      );
+    await client.query('commit');
+    // Behind the commit: what comes between makes the check later, not weaker.
+    const { rows } = await client.query<{ lsn: string }>(
+      'select pg_current_wal_insert_lsn() as lsn',
+    );
+    ledger.note(group, version, mustParseLsn(rows[0]?.lsn ?? ''));
+    isWhole = true;
+  } finally {
+    client.release(!isWhole);
+  }
+}
+
+async function writeByApi(means: Means, account: SoakAccount, group: Group): Promise<void> {
+  const { rest, ledger } = means;
+  const version = group.version + 1;
+  const id = group.rows[0]?.id;
+  const body = { value: version };
+  const { status, commit, text } = await rest(account.token, `PATCH /api/leads/${id}`, { body });
+  if (status !== 200 || commit === undefined) throw new Error(`${status} ${text}`);
+  ledger.note(group, version, mustParseLsn(commit));
+}
+
+/** The outcome of a write is not known: Postgres is asked until it says, and behind whoever may still be writing. */
+async function learn({ world, ledger }: Means, group: Group): Promise<void> {
+  const lead = group.rows[0]?.id;
+  for (;;) {
+    try {
+      const [row] = await world.sql(
+        `with lead as (select value from leads where account_id = $1 and id = $2 for update)
+         select value, pg_current_wal_insert_lsn() as lsn from lead`,
+        [group.accountId, lead],
+      );
+      const version = Number(row?.['value'] ?? 0);
+      if (version > group.version) ledger.note(group, version, mustParseLsn(String(row?.['lsn'])));
+      return;
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+}
