@@ -145,7 +145,8 @@ function outgoingOf(row: TextRow): OutgoingRow {
 
 function quotedOf(row: TextRow): OutgoingRow['quoted'] {
   const stanzaId = row['quoted_message_id'] ?? undefined;
-  if (stanzaId === undefined) return undefined;
+  // What was taken back meanwhile is not shown again by its answer.
+  if (stanzaId === undefined || row['quoted_is_revoked'] === 't') return undefined;
   return {
     stanzaId,
     author: row['quoted_from_jid'] ?? undefined,

@@ -42,6 +42,7 @@ export async function readClaimable(
       target.status as target_status, target.is_from_me as target_is_from_me, target.from_jid as target_from_jid,
       target.revoked_at is not null as target_is_revoked,
       quoted.message_type as quoted_type, quoted.media as quoted_media,
+      quoted.revoked_at is not null as quoted_is_revoked,
       said.is_new, said.is_new and not exists (
         select from private.whatsapp_first_contacts as begun
         where begun.device_id = ${deviceId} and begun.chat_id = chat.id
