@@ -1,6 +1,7 @@
 import { eventually } from '../support/eventually.ts';
 import { spawnRole } from '../support/spawn-role.ts';
-import { isGreen, untilApplied } from './faults/seeing.ts';
+import type { SoakProcess } from './faults/fault.ts';
+import { untilApplied } from './faults/seeing.ts';
 import type { SoakAccount } from './accounts.ts';
 import { differenceOf, type Crowd } from './crowd.ts';
 import { compareReads } from './readers.ts';
@@ -25,15 +26,20 @@ export async function untilGreen(world: OwnWorld, withinMs: number): Promise<num
   await eventually(
     async () => {
       for (const process of world.processes) {
-        // A standby is green when it waits.
-        if (!process.isAlive || !(await isGreen(process)))
-          throw new Error(`${process.name} is not green`);
+        const why = process.isAlive ? await whyNotReady(process) : 'it has ended';
+        if (why !== undefined) throw new Error(`${process.name}: ${why}`);
       }
       return true;
     },
-    { timeoutMs: withinMs, everyMs: 50, says: 'every process is green by itself' },
+    { timeoutMs: withinMs, everyMs: 50, says: 'every process is ready by itself' },
   );
   return performance.now() - startedMs;
+}
+
+/** A standby is ready when it waits for a leader that lives. */
+async function whyNotReady({ running }: SoakProcess): Promise<string | undefined> {
+  const answer = await fetch(`${running.url}/health/ready`, { signal: AbortSignal.timeout(5_000) });
+  return answer.status === 200 ? undefined : `${answer.status} ${await answer.text()}`;
 }
 
 /** Nobody writes any more: every client and every cached read must come to what Postgres holds. Answers what did not. */

@@ -48,7 +48,8 @@ type Running = Means & {
   readonly mutations: ReadonlyMap<number, readonly Mutation[]>;
 };
 
-const GREEN_MS = 60_000;
+/** For a machine that does much else besides: what it really took is in the table. */
+const GREEN_MS = 180_000;
 
 /**
  * Rounds of work, faults and rest, until the time is over or something does not hold: then at once, with everything as it was
@@ -83,9 +84,10 @@ export async function runSoak(options: SoakOptions): Promise<Soaked> {
     crowd = openCrowd(running);
     await untilLive(crowd);
     log(`${crowd.clients.length} clients of ${accounts.length} accounts are live`);
+    const workingMs = performance.now();
     while (
       failures.length === 0 &&
-      performance.now() - startedMs < options.forMs &&
+      performance.now() - workingMs < options.forMs &&
       rounds < (options.roundsMax ?? Infinity)
     ) {
       rounds++;
