@@ -23,6 +23,10 @@ export type Stand = {
   readonly redis: RunningRedis;
   readonly api: RunningRole;
   readonly replicator: RunningRole;
+  /** What its processes are started with. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** Superuser of its database. */
+  readonly ownerUrl: string;
   sql(text: string, values?: readonly unknown[]): Promise<SqlRow[]>;
   /** A tenant with a member who may do everything, logged in for as long as a scenario takes. */
   account(slug: string): Promise<Account>;
@@ -68,6 +72,8 @@ export async function openStand(more: Record<string, string> = {}): Promise<Stan
       redis: services.redis,
       api,
       replicator,
+      environment,
+      ownerUrl: database.ownerUrl,
       sql,
       account: (slug) => createAccount(sql, slug),
       spawn,
