@@ -1,6 +1,4 @@
 import { proto } from '@whiskeysockets/baileys';
-import { ClarinError } from '../../../domain/errors.ts';
-import { backoffMs } from '../../../platform/backoff.ts';
 import type { Running } from '../../../platform/lifecycle.ts';
 import type { Receiving } from '../../commands/read-receiving.ts';
 import type { Queries } from '../../../platform/postgres.ts';
@@ -12,15 +10,14 @@ import {
   readInbox,
   type InboxRow,
 } from '../../commands/whatsapp-inbox.ts';
-import { decodeStanza, unreadable, type Decoded } from '../../whatsapp/decode-stanza.ts';
+import { decodeStanza, type Decoded } from '../../whatsapp/decode-stanza.ts';
 import { mapMessage, readEnvelope, type Envelope, type Me } from '../../whatsapp/map-message.ts';
 import { pairOf } from '../../whatsapp/read-values.ts';
-import { LeaseLost } from '../write-in-lease.ts';
 import type { AddressBook } from './addresses.ts';
 import { applyMessage } from './apply-message.ts';
 import { applyVote } from './apply-vote.ts';
 import { write, type DeviceContext } from './device-context.ts';
-import { isPassing } from './is-passing.ts';
+import { countStanza, judgeFailed, VoteWaits } from './failed-stanza.ts';
 import { LOOK_MS, startRingLoop } from './ring-loop.ts';
 import { linkPairs } from './people.ts';
 import type { Turns } from './turns.ts';
@@ -39,13 +36,7 @@ type Means = {
 
 /** After something that will pass: a database that is away. */
 const PAUSE = { minMs: 250, maxMs: 15_000 };
-/** Passing trouble with one row, with its database there: from then on the others come first. */
-const STRIKES_MAX = 4;
-/** Tries of a row that fails for what is in it, and the time between them. */
-const ATTEMPTS_MAX = 5;
-const RETRY = { minMs: 1_000, maxMs: 60_000 };
 /** A vote waits for its poll: as long as a phone that was off may hold it back. */
-const VOTE_WAITS_MS = 3_600_000;
 const VOTE_DAYS_MAX = 7;
 /** History stays out of the way of what comes now for so long at a time. */
 const HISTORY_ASIDE_MS = 30_000;
@@ -116,7 +107,7 @@ async function takePage(
         strikes.delete(row.id);
       } catch (error) {
         mayBeDue = true;
-        await judge(means, { row, me, error, strikes });
+        await judgeFailed(means.context, { row, me, error, strikes });
       }
     });
   }
@@ -146,7 +137,7 @@ async function takeRow(means: Means, row: InboxRow, { me, receiving }: World): P
     envelope !== undefined;
   if (!isWanted || mapped.does === 'nothing' || mapped.does === 'link') {
     await write(context, (tx) => deleteInboxRow(tx, context, row.id));
-    count(context, isWanted ? 'nothing' : 'unwanted');
+    countStanza(context, isWanted ? 'nothing' : 'unwanted');
     return false;
   }
   await linkAll(envelope, addresses);
@@ -157,7 +148,7 @@ async function takeRow(means: Means, row: InboxRow, { me, receiving }: World): P
     await work(tx, deleted === 'overtaken');
     return true;
   });
-  if (isTaken) count(context, 'taken');
+  if (isTaken) countStanza(context, 'taken');
   if (envelope.isGroup) means.onGroup(envelope.chat.jid);
   return mapped.does === 'say' && mapped.poll !== undefined;
 }
@@ -207,9 +198,6 @@ async function vote(
   throw new VoteWaits(end === 'absent' ? waitingFor(mapped.vote.pollId) : 'the vote does not open');
 }
 
-/** The vote stays in the inbox; what was done in the transaction, its end above all, is not. */
-class VoteWaits extends Error {}
-
 /** What the phone found again: its place is there since it could not be read. */
 async function resend(
   tx: Queries,
@@ -239,67 +227,4 @@ async function completed(
 
 async function linkAll({ chat, writer }: Envelope, addresses: AddressBook): Promise<void> {
   for (const pair of [pairOf(chat), pairOf(writer)]) if (pair) await addresses.link(pair);
-}
-
-type Failed = {
-  readonly row: InboxRow;
-  readonly me: Me;
-  readonly error: unknown;
-  readonly strikes: Map<number, number>;
-};
-
-/** @throws what will pass: the row is taken again before any other. */
-async function judge({ context }: Means, { row, me, error, strikes }: Failed): Promise<void> {
-  if (context.signal.aborted || error instanceof LeaseLost) throw error;
-  const waits = voteWaits(error);
-  if (waits !== undefined) {
-    const aside = { error: waits, retryInMs: VOTE_WAITS_MS, isWaiting: true };
-    await write(context, (tx) => failInboxRow(tx, context, row.id, aside));
-    return;
-  }
-  const strike = (strikes.get(row.id) ?? 0) + 1;
-  if (isPassing(error) && (isAway(error) || strike < STRIKES_MAX)) {
-    if (!isAway(error)) strikes.set(row.id, strike);
-    throw error;
-  }
-  strikes.delete(row.id);
-  const attempt = row.attempts + 1;
-  const says = error instanceof Error ? error.message : String(error);
-  const isOver = attempt >= ATTEMPTS_MAX;
-  const retryInMs = isOver ? undefined : backoffMs(row.attempts, RETRY);
-  context.log[isOver ? 'error' : 'warn']({ error, row: row.id, attempt }, 'a stanza has failed');
-  await write(context, (tx) => failInboxRow(tx, context, row.id, { error: says, retryInMs }));
-  count(context, isOver ? 'given_up' : 'failed');
-  if (isOver) await keepPlace(context, row, me);
-}
-
-type Outcome = 'taken' | 'nothing' | 'unwanted' | 'failed' | 'given_up';
-
-function count({ metrics }: DeviceContext, outcome: Outcome): void {
-  metrics.whatsappStanzas.inc({ outcome });
-}
-
-/** In the conversation one sees that there was something. Nothing, when not even that can be written. */
-async function keepPlace(context: DeviceContext, row: InboxRow, me: Me): Promise<void> {
-  const { envelope, info, mapped } = decodeStanza(row, { me, nowMs: context.clock.now() });
-  const said = unreadable(envelope);
-  // What was to be done to another message has no place of its own.
-  if (!envelope || said.does !== 'say' || mapped.does !== 'say' || 'target' in mapped.content)
-    return;
-  try {
-    await write(context, (tx) =>
-      applyMessage(tx, context, { envelope, said, info, raw: row.plain }),
-    );
-  } catch (error) {
-    context.log.warn({ error, row: row.id }, 'nor can its place be shown');
-  }
-}
-
-function voteWaits(error: unknown): string | undefined {
-  const cause = error instanceof ClarinError ? error.cause : error;
-  return cause instanceof VoteWaits ? cause.message : undefined;
-}
-
-function isAway(error: unknown): boolean {
-  return error instanceof ClarinError && error.code !== 'timeout' && error.code !== 'conflict';
 }
