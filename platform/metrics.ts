@@ -122,6 +122,10 @@ const feedMetrics = ({ counter, gauge }: Make) => ({
     'clarin_feed_encodings_total',
     'Frames encoded, once per distinct subscription',
   ),
+  healedCommits: counter(
+    'clarin_gateway_healed_commits_total',
+    'Commits that a gateway read because the position had passed them: nothing on their channel had said so yet',
+  ),
   slowCloses: counter('clarin_feed_slow_closes_total', 'Sockets closed with 4408'),
   feedCloses: counter('clarin_feed_closes_total', 'Sockets closed by us, by code', ['code']),
   resyncs: counter('clarin_feed_resyncs_total', 'Subscribers told to read again, by reason', [

@@ -7,16 +7,25 @@ import {
   type LogWatcher,
 } from '../../platform/cache/account-log.ts';
 import type { Log } from '../../platform/log.ts';
+import type { Metrics } from '../../platform/metrics.ts';
 import type { AccountSource, Hub } from './hub.ts';
 
 type Options = {
   readonly hub: Hub;
   readonly accountLog: AccountLog;
   readonly watcher: LogWatcher;
+  readonly metrics: Metrics;
   readonly log: Log;
 };
 
-type Feed = { readonly accountId: number; readonly epoch: string; isPumping: boolean; target: Lsn };
+type Feed = {
+  readonly accountId: number;
+  readonly epoch: string;
+  isPumping: boolean;
+  target: Lsn;
+  /** Newest commit that the channel has told of. */
+  announced: Lsn;
+};
 
 /**
  * Commits of the accounts that have sockets here, read from their logs. A message on an account's channel only says
@@ -37,7 +46,13 @@ export class GatewaySource implements AccountSource {
     const { hub, accountLog, watcher } = this.#options;
     const { epoch } = hub;
     if (!epoch) throw new Error('the hub serves no epoch');
-    const feed: Feed = { accountId, epoch: epoch.id, isPumping: false, target: epoch.base };
+    const feed: Feed = {
+      accountId,
+      epoch: epoch.id,
+      isPumping: false,
+      target: epoch.base,
+      announced: epoch.base,
+    };
     this.#feeds.set(accountId, feed);
     // The channel first: what is applied after the watermark was read is announced or polled.
     await watcher.watch(accountId, epoch.id, (message) => this.#onMessage(feed, message));
@@ -84,6 +99,7 @@ export class GatewaySource implements AccountSource {
   #onMessage(feed: Feed, message: LogMessage): void {
     if (this.#feeds.get(feed.accountId) !== feed) return;
     if (message.kind === 'signal') return this.#options.hub.signal(feed.accountId, message.json);
+    feed.announced = maxLsn(feed.announced, message.lsn);
     this.#pump(feed, message.lsn).catch((error: unknown) => {
       this.#options.log.debug(
         { error, account: feed.accountId },
@@ -109,11 +125,12 @@ export class GatewaySource implements AccountSource {
   }
 
   async #deliverRange(feed: Feed, after: Lsn, upTo: Lsn): Promise<void> {
-    const { hub, accountLog, log } = this.#options;
+    const { hub, accountLog, metrics, log } = this.#options;
     const { accountId, epoch } = feed;
     try {
       for await (const commit of accountLog.read({ accountId, epoch, after, upTo })) {
         if (!this.#isCurrent(feed)) return;
+        if (commit.lsn > feed.announced) metrics.healedCommits.inc();
         hub.deliverTo(accountId, [commit], commit.lsn);
       }
       if (this.#isCurrent(feed)) hub.deliverTo(accountId, [], upTo);

@@ -43,7 +43,7 @@ export async function startGateway(
   const hub = new Hub({ metrics, log });
   const accountLog = new AccountLog({ redis, space });
   const watcher = new LogWatcher({ redis: channels, space });
-  const source = new GatewaySource({ hub, accountLog, watcher, log });
+  const source = new GatewaySource({ hub, accountLog, watcher, metrics, log });
   hub.useSource(source);
   const stopping = new AbortController();
   const closeAll = async (): Promise<void> => {

@@ -51,9 +51,10 @@ export async function startModel(
   truth: Database,
   account: TestAccount,
   tables: readonly SubscribedTable[],
+  server: () => string = () => stack.replicator.url,
 ): Promise<ModelClient> {
   return new ModelClient({
-    url: `${stack.replicator.url.replace('http', 'ws')}/feed`,
+    url: () => `${server().replace('http', 'ws')}/feed`,
     token: () => account.token,
     tables,
     snapshot: snapshotOf(stack, truth, account),

@@ -10,7 +10,8 @@ type CommitMessage = Extract<ServerMessage, { type: 'commit' }>;
 export type Snapshot = (table: string) => Promise<{ rows: Row[]; cursor: string | undefined }>;
 
 type Options = {
-  url: string;
+  /** Asked for each connection: a client may come back elsewhere. */
+  url: () => string;
   token: () => string;
   tables: readonly SubscribedTable[];
   snapshot: Snapshot;
@@ -81,7 +82,7 @@ export class ModelClient {
 
   #connect(): void {
     if (this.#isOver) return;
-    const socket = new WebSocket(this.#options.url, { maxPayload: 64 * 1024 * 1024 });
+    const socket = new WebSocket(this.#options.url(), { maxPayload: 64 * 1024 * 1024 });
     this.#socket = socket;
     let queue = Promise.resolve();
     socket.on('open', () =>

@@ -61,6 +61,8 @@ const SECRET = 'stack-tests-'.repeat(4);
 
 type Options = {
   postgres?: TestPostgres;
+  /** Instead of a Redis of its own. Stopped with the stack. */
+  redis?: TestRedis;
   more?: Record<string, string>;
   /** Runs on the database before any process of ours connects. */
   prepare?: (sql: Sql, database: TestDatabase) => Promise<void>;
@@ -71,12 +73,13 @@ type Options = {
 /** Starts api and replicator and waits until the feed is live. The caller closes it. */
 export async function startStack({
   postgres,
+  redis: given,
   more = {},
   prepare,
   program,
 }: Options = {}): Promise<Stack> {
   const database = await (postgres ? postgres.createDatabase() : createTestDatabase());
-  const redis = await startRedis();
+  const redis = given ?? (await startRedis());
   const environment: Record<string, string> = {
     DATABASE_URL: database.url,
     REPLICATION_DATABASE_URL: database.replicationUrl,
