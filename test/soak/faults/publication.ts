@@ -12,8 +12,11 @@ import {
   untilTrue,
 } from './seeing.ts';
 
+/** Several, on a busy machine. */
+const HEARTBEATS_MS = 4_000;
+
 /** What an operator does: brings publication and replica identities back to what the declarations say. */
-export async function repair(world: SoakWorld): Promise<void> {
+async function repair(world: SoakWorld): Promise<void> {
   const log = createLog({ component: 'migrate', level: 'silent' });
   await migrate({ url: world.database.ownerUrl, log, publication: PUBLICATION });
 }
@@ -48,7 +51,16 @@ export async function breakAndRepair(
     60_000,
   );
   const backMs = await untilApplied(world);
-  return { refusals, newEpoch: (await readEpoch(world)) !== epoch, backMs };
+  return { refusals, newEpoch: await hasNewEpoch(world, epoch), backMs };
+}
+
+/** What was put right before anybody looked is found by the next heartbeat. */
+async function hasNewEpoch(world: SoakWorld, before: string | undefined): Promise<boolean> {
+  const isNew = async (): Promise<boolean> => (await readEpoch(world)) !== before;
+  return untilTrue('a new epoch begins', isNew, HEARTBEATS_MS).then(
+    () => true,
+    () => false,
+  );
 }
 
 type Alteration = { readonly name: string; readonly statement: string };

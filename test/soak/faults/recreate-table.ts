@@ -32,19 +32,21 @@ export async function recreateTable(world: SoakWorld, table: string): Promise<st
   const session = await world.session();
   try {
     await session.query(`begin; lock table ${table} in access exclusive mode`);
-    await session.query(`create table soak_copy (like ${table} including all)`);
-    await session.query(`insert into soak_copy overriding system value select * from ${table}`);
+    await session.query(`create table public.soak_copy (like ${table} including all)`);
+    await session.query(
+      `insert into public.soak_copy overriding system value select * from ${table}`,
+    );
     const copied = await session.query<SqlRow>(
-      `select indexrelid::regclass::text as name from pg_index where indrelid = 'soak_copy'::regclass order by indexrelid`,
+      `select indexrelid::regclass::text as name from pg_index where indrelid = 'public.soak_copy'::regclass order by indexrelid`,
     );
     await session.query(
-      `select setval(pg_get_serial_sequence('soak_copy', 'id'), (select coalesce(max(id), 0) + 1000 from soak_copy))`,
+      `select setval(pg_get_serial_sequence('public.soak_copy', 'id'), (select coalesce(max(id), 0) + 1000 from public.soak_copy))`,
     );
     await session.query(`drop table ${table}`);
-    await session.query(`alter table soak_copy rename to ${table}`);
+    await session.query(`alter table public.soak_copy rename to ${table}`);
     for (const [at, row] of copied.rows.entries())
       await session.query(
-        `alter index ${text(row, 'name')} rename to ${text(indexes[at], 'name')}`,
+        `alter index public.${text(row, 'name')} rename to ${text(indexes[at], 'name')}`,
       );
     for (const row of definitions)
       await session.query(

@@ -63,11 +63,11 @@ const ALTERATIONS: readonly Alteration[] = [
     name: 'foreign table published',
     resync: 'may',
     alter: [
-      'create table soak_foreign (id bigint generated always as identity primary key, note text)',
-      `alter publication ${PUBLICATION} add table soak_foreign`,
-      `insert into soak_foreign (note) select 'row' from generate_series(1, 100)`,
+      'create table public.soak_foreign (id bigint generated always as identity primary key, note text)',
+      `alter publication ${PUBLICATION} add table public.soak_foreign`,
+      `insert into public.soak_foreign (note) select 'row' from generate_series(1, 100)`,
     ],
-    putRight: [`drop table soak_foreign`],
+    putRight: [`drop table public.soak_foreign`],
   },
 ];
 
@@ -115,11 +115,11 @@ const unpublishedTable: Fault = {
   fits: () => true,
   run: async (world) => {
     await together(world, [
-      'create table soak_private (id bigint, note text)',
-      `insert into soak_private select n, repeat('n', 200) from generate_series(1, 5000) as n`,
+      'create table public.soak_private (id bigint, note text)',
+      `insert into public.soak_private select n, repeat('n', 200) from generate_series(1, 5000) as n`,
     ]);
-    await together(world, ['update soak_private set note = note || id']);
-    await together(world, ['drop table soak_private']);
+    await together(world, ['update public.soak_private set note = note || id']);
+    await together(world, ['drop table public.soak_private']);
     return {
       says: 'a table that is not published was made, filled, changed and dropped',
       figures: { backMs: round(await untilApplied(world)) },
