@@ -6,7 +6,8 @@ import type { Person } from '../../fakes/whatsapp/person.ts';
 import { silent } from '../../fakes/whatsapp/quiet.ts';
 import { systemClock } from '../../server/ingest/clock.ts';
 import { createKeyCache } from '../../server/ingest/whatsapp/key-cache.ts';
-import { openSession, type DeviceSession } from '../../server/ingest/whatsapp/session-store.ts';
+import type { DeviceSession } from '../../server/ingest/whatsapp/device-session.ts';
+import { openSession } from '../../server/ingest/whatsapp/session-store.ts';
 import type { InboundWorld, Receiving } from './whatsapp-inbound-world.ts';
 
 /** A device of ours with the fake WhatsApp: real Baileys, real ratchets, real receipts. */

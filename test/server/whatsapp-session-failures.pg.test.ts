@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { BinaryNode } from '@whiskeysockets/baileys';
 import { silent } from '../../fakes/whatsapp/quiet.ts';
 import { sql } from '../../platform/sql.ts';
-import { SessionOver } from '../../server/ingest/whatsapp/session-store.ts';
+import { SessionOver } from '../../server/ingest/whatsapp/device-session.ts';
 import { eventually } from '../support/services.ts';
 import {
   makePreKeys,

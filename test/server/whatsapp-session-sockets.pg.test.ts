@@ -5,7 +5,7 @@ import type { LinkedDevice } from '../../fakes/whatsapp/linked-device.ts';
 import type { Person } from '../../fakes/whatsapp/person.ts';
 import { silent } from '../../fakes/whatsapp/quiet.ts';
 import { sql } from '../../platform/sql.ts';
-import { SessionOver } from '../../server/ingest/whatsapp/session-store.ts';
+import { SessionOver } from '../../server/ingest/whatsapp/device-session.ts';
 import { eventually } from '../support/services.ts';
 import { openSessionWorld, type SessionWorld, type Worked } from './whatsapp-session-world.ts';
 

@@ -28,7 +28,8 @@ import { readInbox, type InboxRow } from '../../server/commands/whatsapp-inbox.t
 import { systemClock, type Clock } from '../../server/ingest/clock.ts';
 import type { DeviceContext } from '../../server/ingest/whatsapp/device-context.ts';
 import { createKeyCache, type KeyCache } from '../../server/ingest/whatsapp/key-cache.ts';
-import { openSession, type DeviceSession } from '../../server/ingest/whatsapp/session-store.ts';
+import type { DeviceSession } from '../../server/ingest/whatsapp/device-session.ts';
+import { openSession } from '../../server/ingest/whatsapp/session-store.ts';
 import { createAccount } from '../support/account-fixture.ts';
 import { createTestDatabase } from '../support/services.ts';
 

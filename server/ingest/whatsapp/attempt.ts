@@ -8,7 +8,8 @@ import type { DeviceMeans } from './device-means.ts';
 import type { Phase } from './judge-close.ts';
 import { Link, type Errand, type LinkOutcome } from './link.ts';
 import { forgetUnlinked, isLinked, meOf } from './pairing.ts';
-import { openSession, type DeviceSession } from './session-store.ts';
+import type { DeviceSession } from './device-session.ts';
+import { openSession } from './session-store.ts';
 import { startWork, type Work, type WorkKind } from './start-work.ts';
 
 export type AttemptOutcome =

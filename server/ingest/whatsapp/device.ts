@@ -16,7 +16,8 @@ import { startInbound, type Inbound } from './inbound.ts';
 import { judgeClose, reconnectMs, type Phase, type Verdict } from './judge-close.ts';
 import { Reconnects } from './reconnect.ts';
 import { isLinked, meOf } from './pairing.ts';
-import { deleteSession, readCreds, SessionOver } from './session-store.ts';
+import { SessionOver } from './device-session.ts';
+import { deleteSession, readCreds } from './session-store.ts';
 import type { WorkKind } from './start-work.ts';
 import { StatusBoard } from './status-board.ts';
 

@@ -11,7 +11,7 @@ import type { Closed, Phase } from './judge-close.ts';
 import { openSocket, type OpenSocket, type SocketMeans } from './open-socket.ts';
 import { readClose } from './read-close.ts';
 import { judgeNumber, meOf, numberOf, PairingScreen } from './pairing.ts';
-import type { DeviceSession } from './session-store.ts';
+import type { DeviceSession } from './device-session.ts';
 
 /** What a socket is opened for. */
 export type Errand =

@@ -17,7 +17,7 @@ import type { Clock } from '../clock.ts';
 import type { Closed } from './judge-close.ts';
 import { quietLogger } from './quiet-logger.ts';
 import { readClose } from './read-close.ts';
-import type { DeviceSession } from './session-store.ts';
+import type { DeviceSession } from './device-session.ts';
 import type { SharedCaches } from './shared-cache.ts';
 import { createWatchdog } from './watchdog.ts';
 

@@ -1,5 +1,5 @@
 import type { Closed } from './judge-close.ts';
-import { SessionOver } from './session-store.ts';
+import { SessionOver } from './device-session.ts';
 
 type Node = { readonly tag?: unknown; readonly attrs?: { readonly type?: unknown } };
 
