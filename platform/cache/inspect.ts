@@ -2,6 +2,9 @@ import { accountKeys, BYTES_FIELD, controlKeys, type Keyspace } from '../../doma
 import { reachable } from './control.ts';
 import type { RedisClient } from '../redis.ts';
 
+/** `touched` is another one as soon as an invalidation has reached the entry, also one that it survived. */
+export type SeenEntry = { readonly body: string; readonly touched: string };
+
 /** Looks at entries for `clarin verify` and the sampler: by known names, never by scanning the keyspace. */
 export class CacheInspector {
   readonly #redis: RedisClient;
@@ -49,15 +52,28 @@ export class CacheInspector {
     return ((await reachable(this.#redis.hrandfield(key, count))) as string[]).filter(isEntry);
   }
 
+  /** The entry as it is now, or undefined. One look: nothing comes between its body and its tombstones. */
   async readEntry(
     accountId: number,
     epoch: string,
     family: string,
     field: string,
-  ): Promise<string | undefined> {
-    const key = accountKeys(this.#space, accountId, epoch).family(family);
-    return (await reachable(this.#redis.hget(key, field))) ?? undefined;
+  ): Promise<SeenEntry | undefined> {
+    const keys = accountKeys(this.#space, accountId, epoch);
+    const look = this.#redis
+      .multi()
+      .hget(keys.family(family), field)
+      .get(keys.tombstone(family))
+      .get(keys.tombstone(`${family}/${field}`));
+    const [body, whole, one] = ((await reachable(look.exec())) ?? []).map(answerOf);
+    return typeof body === 'string' ? { body, touched: `${whole ?? ''} ${one ?? ''}` } : undefined;
   }
+}
+
+/** What Redis answered to one command of several. @throws what it answered instead. */
+function answerOf([error, answer]: [Error | null, unknown]): unknown {
+  if (error) throw error;
+  return answer;
 }
 
 function isEntry(field: string): boolean {

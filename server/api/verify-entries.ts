@@ -29,25 +29,25 @@ type Means = {
 /** How long the replicator may take to pass a commit before there is no verdict. */
 const POSITION_MS_MAX = 10_000;
 const POLL_MS = 50;
-/** An entry that is dropped and filled again may come to hold the same bytes rightly. Then Postgres says so, next time. */
+/** Looks at an entry that is invalidated each time while it is looked at. */
 const LOOKS = 3;
 
 /**
- * Compares an entry with Postgres. Between a commit and its invalidation an entry is rightly old, so a difference
- * counts only when, after the global position has passed the LSN at which Postgres was read, the very same bytes are
- * still there, and that several times over.
+ * Compares an entry with Postgres. Between a commit and its invalidation an entry is rightly old, so a difference counts
+ * only when the global position has passed the LSN at which Postgres was read, and the same bytes are still there, and no
+ * invalidation has reached the entry since they were first seen: then everything that Postgres showed was in them, or
+ * should have been. Bytes alone would not do: what goes to and fro comes back to them rightly.
  */
 export async function verifyEntry(means: Means, epoch: string, name: EntryName): Promise<Verdict> {
   const { accountId, family, field } = name;
   const readCached = () => means.inspector.readEntry(accountId, epoch, family, field);
   let cached = await readCached();
-  for (let look = 1; cached !== undefined; look++) {
+  for (let look = 1; look <= LOOKS && cached !== undefined; look++) {
     const { body, lsn } = await readPostgres(means.database, name);
-    if (body === undefined || body === cached) return 'coherent';
+    if (body === undefined || body === cached.body) return 'coherent';
     if (!(await isPassed(means, epoch, lsn))) return 'unjudged';
     const now = await readCached();
-    if (now !== cached) return 'coherent';
-    if (look === LOOKS) return 'incoherent';
+    if (now?.body === cached.body && now.touched === cached.touched) return 'incoherent';
     cached = now;
   }
   return 'coherent';

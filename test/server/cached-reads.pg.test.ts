@@ -3,9 +3,10 @@ import { listFamily, PRINCIPALS, rowFamily } from '../../domain/cache-key.ts';
 import { parseCursor } from '../../domain/cursor.ts';
 import { CacheInspector } from '../../platform/cache/inspect.ts';
 import { createLog } from '../../platform/log.ts';
-import { sql } from '../../platform/sql.ts';
+import { compile, sql, type Sql } from '../../platform/sql.ts';
 import { sampleOnce } from '../../server/api/sampler.ts';
 import { verifyAll } from '../../server/api/verify.ts';
+import { verifyEntry } from '../../server/api/verify-entries.ts';
 import { openLiveCache, type LiveCache } from './live-cache.ts';
 import { startTestApi, type Caller, type TestApi } from './support.ts';
 
@@ -216,6 +217,36 @@ describe('verify', () => {
     const keepPassing = setInterval(() => void live.advance(), 100);
     expect(await judging).toMatchObject({ incoherent: 0 });
     clearInterval(keepPassing);
+  });
+
+  test('does not count what goes to and fro while it is looked at', async () => {
+    const [leadId, contactId] = [two.leadIds[1] ?? 0, two.contactIds[2] ?? 0];
+    await api.owner.query(
+      sql`update public.leads set contact_id = ${contactId} where id = ${leadId}`,
+    );
+    // A lead shows its contact's name, and not when that was changed: the same bytes come back.
+    const rename = async (name: string): Promise<void> => {
+      await api.owner.query(sql`update public.contacts set name = ${name} where id = ${contactId}`);
+      await live.invalidate(two.accountId, { [rowFamily('leads')]: 'all' });
+    };
+    const show = async (name: string): Promise<void> => {
+      await rename(name);
+      expect((await get(`/api/leads/${leadId}`, {}, two)).text).toContain(name);
+    };
+    let turns = 0;
+    const query = async (statement: Sql): ReturnType<typeof api.database.query> => {
+      const isBehind = compile(statement).text.includes('pg_current_wal_insert_lsn');
+      if (!isBehind) await rename(`to ${++turns}`);
+      const rows = await api.database.query(statement);
+      if (isBehind) await show('fro');
+      return rows;
+    };
+    await show('fro');
+    const entry = { accountId: two.accountId, family: rowFamily('leads'), field: String(leadId) };
+    const keepPassing = setInterval(() => void live.advance(), 100);
+    const verdict = await verifyEntry({ ...means(), database: { query } }, live.epoch.id, entry);
+    clearInterval(keepPassing);
+    expect([turns, verdict]).toEqual([3, 'coherent']);
   });
 });
 

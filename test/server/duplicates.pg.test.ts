@@ -118,9 +118,9 @@ describe('duplicates of contacts', () => {
       family,
       field: 'duplicates?by=email&limit=2',
     };
-    expect(await inspector.readEntry(one.accountId, live.epoch.id, family, name.field)).toBe(
-      hit.text,
-    );
+    expect(
+      await inspector.readEntry(one.accountId, live.epoch.id, family, name.field),
+    ).toMatchObject({ body: hit.text });
     expect(await loadEntry(api.database, name)).toBe(hit.text);
   });
 });
