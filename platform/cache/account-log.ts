@@ -6,8 +6,12 @@ import { decodeCommit } from './log-entry.ts';
 import { READ_LOG, runScript } from './scripts.ts';
 import type { RedisClient } from '../redis.ts';
 
-/** Parts fetched at a time: at most this many times PART_BYTES_MAX in memory. */
+/**
+ * Parts fetched at a time: at most this many times PART_BYTES_MAX in memory. The first page is small: whoever reads for a
+ * slow socket sends one commit and comes again later, and reads the rest for nothing.
+ */
 const PARTS_PER_PAGE = 16;
+const PARTS_OF_FIRST_PAGE = 2;
 /** Largest sequence number of a stream entry id. */
 const LAST_PART = '18446744073709551615';
 
@@ -59,9 +63,9 @@ export class AccountLog {
     /** Newest commit handed out: trimming up to it is no loss. */
     let delivered = after;
     let open: { lsn: Lsn; parts: string[] } | undefined;
-    for (;;) {
+    for (let page = PARTS_OF_FIRST_PAGE; ; page = Math.min(page * 2, PARTS_PER_PAGE)) {
       const answer = await reachable(
-        runScript(this.#redis, READ_LOG, [keys.head, keys.log], [first, last, PARTS_PER_PAGE]),
+        runScript(this.#redis, READ_LOG, [keys.head, keys.log], [first, last, page]),
       );
       const [trimmedHex, entries] = answer as [string, Entry[]];
       const trimmed = trimmedHex === '' ? LSN_ZERO : lsnFromHex(trimmedHex);
@@ -77,7 +81,7 @@ export class AccountLog {
         open.parts.push(fields[1] ?? '');
       }
       const lastEntry = entries[entries.length - 1];
-      if (entries.length < PARTS_PER_PAGE || !lastEntry) break;
+      if (entries.length < page || !lastEntry) break;
       first = `(${lastEntry[0]}`;
     }
     if (open) yield decodeCommit(accountId, open.lsn, open.parts);

@@ -1,14 +1,18 @@
 import type { WebSocket } from 'uWebSockets.js';
 import { CLOSE, SOCKET_BACKLOG_BYTES_MAX, type ServerMessage } from '../../domain/feed-protocol.ts';
 import type { Metrics } from '../../platform/metrics.ts';
+import type { BacklogBudget } from './backlog-budget.ts';
 import { encodeMessage } from './frame.ts';
 import { DRAIN_TIMEOUT_MS, HISTORY_BACKLOG_BYTES, TURN_BYTES_MAX } from './limits.ts';
 
 /**
- * `queued`: will be sent by flush(); `later`: too much for this turn, read it from the log; `too slow`: the reader has
- * not taken what it got, close it.
+ * `queued`: will be sent by flush(); `later`: too much for this turn, or for a reader that is behind while many are, read
+ * it from the log; `too slow`: the reader has not taken what it got, close it.
  */
 export type Offer = 'queued' | 'later' | 'too slow';
+
+/** Whoever is closed with these may not have what still waits for him. */
+const NO_LONGER_HIS: readonly number[] = [CLOSE.unauthenticated, CLOSE.forbidden];
 
 /** Native close code of a refused frame: uWebSockets.js cut the socket itself. */
 const SENT_DROPPED = 2;
@@ -21,15 +25,20 @@ const SENT_DROPPED = 2;
 export class Connection {
   readonly #ws: WebSocket<unknown>;
   readonly #metrics: Metrics;
+  readonly #budget: BacklogBudget;
+  /** What of it the budget knows. */
+  #countedBytes = 0;
   #isOpen = true;
   #queue: Buffer[] = [];
   #queuedBytes = 0;
   #waiters: ((isOpen: boolean) => void)[] = [];
-  #progressAtMs = 0;
+  /** Since when bytes wait of which nothing is taken, looked at by isStalled(). */
+  #stuckSinceMs: number | undefined;
 
-  constructor(options: { ws: WebSocket<unknown>; metrics: Metrics }) {
+  constructor(options: { ws: WebSocket<unknown>; metrics: Metrics; budget: BacklogBudget }) {
     this.#ws = options.ws;
     this.#metrics = options.metrics;
+    this.#budget = options.budget;
   }
 
   get isOpen(): boolean {
@@ -44,7 +53,9 @@ export class Connection {
   /** All frames of one commit or none of them. */
   offer(frames: readonly Buffer[], bytes: number): Offer {
     if (!this.#isOpen) return 'queued';
-    if (this.backlogBytes + bytes > SOCKET_BACKLOG_BYTES_MAX) return 'too slow';
+    const waiting = this.#ws.getBufferedAmount();
+    if (waiting + this.#queuedBytes + bytes > SOCKET_BACKLOG_BYTES_MAX) return 'too slow';
+    if (waiting > 0 && waiting + bytes > this.#budget.limitBytes) return 'later';
     if (this.#queuedBytes + bytes > TURN_BYTES_MAX) return 'later';
     this.#queue.push(...frames);
     this.#queuedBytes += bytes;
@@ -64,8 +75,15 @@ export class Connection {
       for (const frame of queue)
         isDropped = this.#ws.send(frame, false) === SENT_DROPPED || isDropped;
     });
+    this.#count();
     // Cannot happen while our limit is below the native one; if it ever does, nothing may follow the gap.
     if (isDropped) this.#ws.close();
+  }
+
+  #count(): void {
+    const waiting = this.#isOpen ? this.#ws.getBufferedAmount() : 0;
+    this.#budget.change(waiting - this.#countedBytes);
+    this.#countedBytes = waiting;
   }
 
   /** A message of the protocol, behind whatever was offered before it. */
@@ -85,37 +103,58 @@ export class Connection {
   }
 
   /** Resolves when history may send on; false when the socket is closed. */
-  async writable(nowMs: number): Promise<boolean> {
-    while (this.#isOpen && this.backlogBytes > HISTORY_BACKLOG_BYTES) {
-      if (this.#waiters.length === 0) this.#progressAtMs = nowMs;
+  async writable(): Promise<boolean> {
+    while (this.#isOpen && !this.hasRoom) {
       await new Promise<boolean>((resolve) => this.#waiters.push(resolve));
     }
     return this.#isOpen;
   }
 
+  /** For more of history. */
+  get hasRoom(): boolean {
+    const { backlogBytes } = this;
+    return (
+      backlogBytes === 0 || backlogBytes <= Math.min(HISTORY_BACKLOG_BYTES, this.#budget.limitBytes)
+    );
+  }
+
   /** uWebSockets.js has handed some of the backlog to the kernel. */
-  onDrain(nowMs: number): void {
-    this.#progressAtMs = nowMs;
-    if (this.#ws.getBufferedAmount() <= HISTORY_BACKLOG_BYTES) this.#wake();
+  onDrain(): void {
+    this.#stuckSinceMs = undefined;
+    this.#count();
+    if (this.hasRoom) this.#wake();
   }
 
+  /** Asked several times a second: whether its reader has taken nothing of what waits for him for too long. */
   isStalled(nowMs: number): boolean {
-    return this.#waiters.length > 0 && nowMs - this.#progressAtMs > DRAIN_TIMEOUT_MS;
+    if (this.#countedBytes === 0) this.#stuckSinceMs = undefined;
+    else this.#stuckSinceMs ??= nowMs;
+    return this.#stuckSinceMs !== undefined && nowMs - this.#stuckSinceMs > DRAIN_TIMEOUT_MS;
   }
 
-  /** What was accepted is still sent, then the close frame. Runs onClosed() before it returns. */
+  /**
+   * What was accepted is still sent, then the close frame; cut off without either where bytes wait that he may no longer
+   * have, or when the server has no room for what waits. Runs onClosed() before it returns.
+   */
   close(code: number, reason: string): void {
     if (!this.#isOpen) return;
     this.flush();
     if (!this.#isOpen) return;
     this.#metrics.feedCloses.inc({ code: String(code) });
     if (code === CLOSE.tooSlow) this.#metrics.slowCloses.inc();
+    const waiting = this.#ws.getBufferedAmount();
+    if (waiting > 0 && (NO_LONGER_HIS.includes(code) || this.#budget.limitBytes === 0)) {
+      this.#ws.close();
+      return;
+    }
+    if (waiting > 0) this.#budget.linger(waiting);
     this.#ws.end(code, reason);
   }
 
   /** The socket is gone, whoever closed it: from here on its native object must not be touched. */
   onClosed(): void {
     this.#isOpen = false;
+    this.#count();
     this.#queue = [];
     this.#queuedBytes = 0;
     this.#wake();

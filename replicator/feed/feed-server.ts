@@ -20,6 +20,7 @@ import type { Log } from '../../platform/log.ts';
 import type { Metrics } from '../../platform/metrics.ts';
 import type { Queries } from '../../platform/postgres.ts';
 import { Admission, type Place } from './admission.ts';
+import { BacklogBudget } from './backlog-budget.ts';
 import { Connection } from './connection.ts';
 import { History } from './history.ts';
 import type { Hub } from './hub.ts';
@@ -92,6 +93,7 @@ class FeedServer {
   readonly #app: TemplatedApp = App();
   readonly #sessions = new Set<Session>();
   readonly #admission: Admission;
+  readonly #budget = new BacklogBudget();
   readonly #history: History;
   readonly #nowMs: () => number;
   #sweeper: NodeJS.Timeout | undefined;
@@ -104,7 +106,6 @@ class FeedServer {
     this.#admission = new Admission(options.limits ?? CONNECTION_LIMITS);
     this.#history = new History({
       ...options,
-      nowMs: this.#nowMs,
       slots: new Slots({ total: RESUMES_MAX, perKey: RESUMES_PER_ACCOUNT_MAX }),
     });
     serveStatus(this.#app, options);
@@ -119,7 +120,7 @@ class FeedServer {
       upgrade: (response, request, context) => this.#upgrade(response, request, context),
       open: (ws) => this.#open(ws),
       message: (ws, bytes, isBinary) => ws.getUserData().session?.onFrame(bytes, isBinary),
-      drain: (ws) => ws.getUserData().session?.connection.onDrain(this.#nowMs()),
+      drain: (ws) => ws.getUserData().session?.connection.onDrain(),
       dropped: (ws) =>
         this.#options.log.error(
           { address: ws.getUserData().address },
@@ -187,7 +188,7 @@ class FeedServer {
     visitor.place = place;
     const session = new Session({
       ...this.#options,
-      connection: new Connection({ ws, metrics }),
+      connection: new Connection({ ws, metrics, budget: this.#budget }),
       history: this.#history,
       nowMs: this.#nowMs,
       onAuthenticated: () => place.authenticated(),
@@ -222,6 +223,7 @@ class FeedServer {
     await sleep(FAREWELL_MS, new AbortController().signal);
     clearInterval(this.#sweeper);
     this.#admission.stop();
+    this.#budget.stop();
     this.#app.close();
     this.#options.log.info('the feed has stopped');
   }

@@ -8,7 +8,7 @@ import type { Metrics } from '../../platform/metrics.ts';
 import { selectChanges } from './audience.ts';
 import { encodeCommitFrames } from './frame.ts';
 import type { Hub } from './hub.ts';
-import { AHEAD_TIMEOUT_MS, HISTORY_BACKLOG_BYTES } from './limits.ts';
+import { AHEAD_TIMEOUT_MS } from './limits.ts';
 import type { Member, Subscription } from './room.ts';
 import type { Slots } from './slots.ts';
 
@@ -28,7 +28,6 @@ type Options = {
   readonly slots: Slots;
   readonly metrics: Metrics;
   readonly log: Log;
-  readonly nowMs: () => number;
 };
 
 /**
@@ -68,7 +67,7 @@ export class History {
     while (!(await this.#attachIfCaughtUp(member, subscription))) {
       // A slot is for reading the log: who must wait for his own reader waits without one, or a few slow readers would
       // keep everybody else from resuming.
-      if (!(await member.connection.writable(this.#options.nowMs()))) return;
+      if (!(await member.connection.writable())) return;
       if (isOver(subscription)) return;
       const release = await this.#options.slots.take(member.accountId);
       try {
@@ -92,7 +91,7 @@ export class History {
     for await (const commit of accountLog.read({ accountId, epoch: epoch.id, after, upTo })) {
       if (!(await this.#send(member, subscription, commit, epoch.id))) return false;
       subscription.after = commit.lsn;
-      if (connection.backlogBytes > HISTORY_BACKLOG_BYTES) return true;
+      if (!connection.hasRoom) return true;
     }
     if (isOver(subscription)) return false;
     subscription.after = upTo;
@@ -133,7 +132,7 @@ export class History {
     const frames = encodeCommitFrames({ commit, epoch, id: subscription.id, changes });
     this.#options.metrics.feedEncodings.inc(frames.length);
     for (const frame of frames) {
-      if (!(await member.connection.writable(this.#options.nowMs()))) return false;
+      if (!(await member.connection.writable())) return false;
       // Revoked while we waited: what this commit still has to say waits for the answer, too.
       while (!member.principal) {
         if (!(await member.cleared())) return false;

@@ -5,9 +5,12 @@
  * the socket's own pace: a burst must not close a reader that is fast enough for it.
  */
 export const TURN_BYTES_MAX = 1024 * 1024;
+/** Bytes that wait in all sockets of a server together, and into how many shares what is free of them is divided. */
+export const BACKLOG_BYTES_MAX = 128 * 1024 * 1024;
+export const BACKLOG_SHARES = 8;
 /** While history is sent, a socket holds about this much; more follows as it drains. */
 export const HISTORY_BACKLOG_BYTES = 256 * 1024;
-/** A socket that takes nothing for this long while history waits for it is closed with 4408. */
+/** A socket that takes nothing of what waits for it for this long is closed with 4408. */
 export const DRAIN_TIMEOUT_MS = 10_000;
 /** How long a subscription waits for this server to reach a cursor that is ahead of it. */
 export const AHEAD_TIMEOUT_MS = 5_000;

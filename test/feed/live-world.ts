@@ -3,12 +3,16 @@ import { createDatabase, type Database } from '../../platform/postgres.ts';
 import { makeApiKey } from '../../platform/api-key.ts';
 import { issueAccessToken } from '../../platform/access.ts';
 import { sql, type Sql } from '../../platform/sql.ts';
+import { startGateway } from '../../replicator/feed/gateway.ts';
 import { createWorld, untilGreen } from '../replicator/running.ts';
 import { createAccount, type AccountFixture } from '../support/account-fixture.ts';
 import { createTestDatabase } from '../support/services.ts';
 import { FeedClient, log } from './support.ts';
 
 type Member = { readonly accountId: number; readonly userId: number; readonly roleId: number };
+
+/** The replicator's own, or one that is fed from Redis. */
+export type FeedServerName = 'replicator' | 'gateway';
 
 /** The feed of a real replicator: what SQL writes comes back through the write-ahead log, and by no other way. */
 export type LiveWorld = {
@@ -23,19 +27,26 @@ export type LiveWorld = {
   token(member: Member): Promise<string>;
   /** A key of the member's; gives its id and itself. */
   key(member: Member, permissions: readonly string[]): Promise<{ id: number; key: string }>;
-  client(token: string): Promise<FeedClient>;
+  client(token: string, server?: FeedServerName): Promise<FeedClient>;
   /** The code with which whoever says hello with this is closed. */
-  refusalOf(token: string): Promise<number>;
+  refusalOf(token: string, server?: FeedServerName): Promise<number>;
   /** Runs statements in one transaction. */
   run(...statements: readonly Sql[]): Promise<void>;
   close(): Promise<void>;
 };
 
-export async function openLiveWorld(): Promise<LiveWorld> {
+export async function openLiveWorld({ hasGateway = false } = {}): Promise<LiveWorld> {
   const database = await createTestDatabase();
   const replicating = await createWorld(database);
   const replicator = await replicating.start();
   await untilGreen(replicator);
+  const gateway = hasGateway
+    ? await startGateway(
+        { ...replicating.config, gatewayPort: 0 },
+        log,
+        new AbortController().signal,
+      )
+    : undefined;
   const db = createDatabase({
     url: database.ownerUrl,
     applicationName: 'test',
@@ -44,8 +55,9 @@ export async function openLiveWorld(): Promise<LiveWorld> {
     log,
   });
   const clients: FeedClient[] = [];
-  const connect = (): FeedClient => {
-    const client = new FeedClient(replicator.feedPort);
+  const connect = (server: FeedServerName = 'replicator'): FeedClient => {
+    const port = server === 'gateway' ? gateway?.port : replicator.feedPort;
+    const client = new FeedClient(port ?? 0);
     clients.push(client);
     return client;
   };
@@ -85,13 +97,13 @@ export async function openLiveWorld(): Promise<LiveWorld> {
         returning id`);
       return { id: Number(row?.['id']), key };
     },
-    client: async (token) => {
-      const client = connect();
+    client: async (token, server) => {
+      const client = connect(server);
       await client.hello(token);
       return client;
     },
-    refusalOf: async (token) => {
-      const client = await connect().opened();
+    refusalOf: async (token, server) => {
+      const client = await connect(server).opened();
       client.send({ type: 'hello', version: FEED_VERSION, token });
       return client.closeCode();
     },
@@ -102,6 +114,7 @@ export async function openLiveWorld(): Promise<LiveWorld> {
     },
     close: async () => {
       for (const client of clients) client.close();
+      await gateway?.stop();
       await db.close();
       await replicating.close();
     },

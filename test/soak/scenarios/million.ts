@@ -3,7 +3,7 @@ import { eventually } from '../../support/eventually.ts';
 import { MemoryWatch, percentile, residentMbOf } from './memory.ts';
 import { bounded, exactly, noted, type Figure, type Scenario } from './scenario.ts';
 import { openStand, type Account, type Stand } from './stand.ts';
-import { countDifferences, Watcher } from './watcher.ts';
+import { countDifferences, readNames, Watcher } from './watcher.ts';
 
 const ROWS = 1_000_000;
 const OTHERS = 8;
@@ -36,9 +36,9 @@ export const million: Scenario = async ({ scale, say }) => {
     const neighbours: Neighbour[] = [];
     for (let n = 1; n <= OTHERS; n++) {
       const account = await stand.account(`other-${n}`);
-      neighbours.push({ account, watcher: await new Watcher(feed, account).start() });
+      neighbours.push({ account, watcher: await new Watcher({ url: feed, account }).start() });
     }
-    const shows = await new Watcher(feed, large).start();
+    const shows = await new Watcher({ url: feed, account: large }).start();
     const place = { stand, large, neighbours, shows, say };
     const writers = startWriters(place);
     const usual = await measureUsual(place, Math.max(5_000, USUAL_MS * scale));
@@ -179,13 +179,16 @@ async function compare({ stand, large, neighbours, shows }: Place): Promise<Figu
   if (shows.mustRead) await shows.read(stand);
   await stand.sql(`insert into tags (account_id, name) values ($1, 'afterwards')`, [large.id]);
   await eventually(() => [...shows.rows.values()].includes('afterwards'));
-  let differences = await countDifferences(stand, large, shows.rows);
+  let differences = countDifferences(await readNames(stand, large.id, 'tags'), shows.rows);
   let faults = shows.faults.length;
   for (const { account, watcher } of neighbours) {
-    await eventually(async () => (await countDifferences(stand, account, watcher.rows)) === 0, {
-      says: 'a neighbour shows what Postgres holds',
-      timeoutMs: 20_000,
-    }).catch(() => differences++);
+    await eventually(
+      async () => countDifferences(await readNames(stand, account.id, 'tags'), watcher.rows) === 0,
+      {
+        says: 'a neighbour shows what Postgres holds',
+        timeoutMs: 20_000,
+      },
+    ).catch(() => differences++);
     faults += watcher.faults.length + watcher.closes.length;
     watcher.close();
   }

@@ -1,5 +1,6 @@
 import { million } from './million.ts';
 import type { Scenario } from './scenario.ts';
+import { sockets } from './sockets.ts';
 
 /** What `npm run soak -- --scenario <name>` runs: promises at the size they are stated at. */
-export const SCENARIOS: Readonly<Record<string, Scenario>> = { million };
+export const SCENARIOS: Readonly<Record<string, Scenario>> = { million, sockets };

@@ -5,8 +5,18 @@ import type { Account, Stand } from './stand.ts';
 
 type Row = Record<string, unknown>;
 
+/** Both have a name, and contacts have room for a lot of text. */
+type Table = 'tags' | 'contacts';
+
+type Options = {
+  url: string;
+  account: Account;
+  table?: Table;
+  onLive?: (socket: WebSocket) => void;
+};
+
 /**
- * A client that shows an account's tags: whole commits, each once and in order; resumes from its cursor when the socket
+ * A client that shows a table of an account: whole commits, each once and in order; resumes from its cursor when the socket
  * ends, and reads again where it is told to. Keeps how long each commit took from Postgres to here.
  */
 export class Watcher {
@@ -22,15 +32,15 @@ export class Watcher {
   /** Its copy is not whole before it has read again. */
   mustRead = false;
   cursor: string | undefined;
-  readonly #url: string;
-  readonly #account: Account;
+  readonly #options: Options;
+  readonly #table: Table;
   #socket: WebSocket | undefined;
   #isOver = false;
   #open: { cursor: string; changes: FeedChange[] } | undefined;
 
-  constructor(url: string, account: Account) {
-    this.#url = url;
-    this.#account = account;
+  constructor(options: Options) {
+    this.#options = options;
+    this.#table = options.table ?? 'tags';
   }
 
   /** From now on; what is there already is read by read(). */
@@ -52,15 +62,18 @@ export class Watcher {
   /** What Postgres holds now takes the place of the copy. Only while nobody writes. */
   async read(stand: Pick<Stand, 'sql'>): Promise<void> {
     this.rows.clear();
-    for (const [id, name] of await readTags(stand, this.#account.id)) this.rows.set(id, name);
+    const truth = await readNames(stand, this.#options.account.id, this.#table);
+    for (const [id, name] of truth) this.rows.set(id, name);
     this.mustRead = false;
   }
 
   #connect(): void {
-    const socket = new WebSocket(this.#url, { maxPayload: 64 * 1024 * 1024 });
+    const socket = new WebSocket(this.#options.url, { maxPayload: 64 * 1024 * 1024 });
     this.#socket = socket;
     socket.on('open', () =>
-      socket.send(JSON.stringify({ type: 'hello', version: 1, token: this.#account.token })),
+      socket.send(
+        JSON.stringify({ type: 'hello', version: 1, token: this.#options.account.token }),
+      ),
     );
     socket.on('message', (data: Buffer) =>
       this.#receive(socket, JSON.parse(data.toString('utf8')) as ServerMessage),
@@ -80,15 +93,15 @@ export class Watcher {
         return socket.send(
           JSON.stringify({
             type: 'subscribe',
-            id: 'tags',
-            tables: [{ table: 'tags' }],
+            id: 'shown',
+            tables: [{ table: this.#table }],
             ...(this.cursor === undefined ? {} : { since: this.cursor }),
           }),
         );
       case 'subscribed':
         this.cursor ??= message.cursor;
         this.isLive = true;
-        return;
+        return this.#options.onLive?.(socket);
       case 'commit':
         return this.#commit(message);
       case 'resync':
@@ -154,21 +167,20 @@ function isAfter(left: string, right: string): boolean {
   return left.split('.')[0] !== right.split('.')[0] || numberOf(left) > numberOf(right);
 }
 
-export async function readTags(
+export async function readNames(
   stand: Pick<Stand, 'sql'>,
   accountId: number,
+  table: Table,
 ): Promise<[id: number, name: string][]> {
-  const rows = await stand.sql('select id, name from tags where account_id = $1', [accountId]);
+  const rows = await stand.sql(`select id, name from ${table} where account_id = $1`, [accountId]);
   return rows.map((row) => [Number(row['id']), String(row['name'])]);
 }
 
 /** How many rows of the copy differ from Postgres. */
-export async function countDifferences(
-  stand: Pick<Stand, 'sql'>,
-  account: Account,
+export function countDifferences(
+  truth: readonly (readonly [id: number, name: string])[],
   copy: ReadonlyMap<number, string>,
-): Promise<number> {
-  const truth = await readTags(stand, account.id);
+): number {
   const wrong = truth.filter(([id, name]) => copy.get(id) !== name).length;
-  return wrong + Math.max(0, copy.size - truth.length + wrong);
+  return wrong + Math.max(0, copy.size - (truth.length - wrong));
 }
