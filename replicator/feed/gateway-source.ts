@@ -1,4 +1,5 @@
 import { cursorOfPosition } from '../../domain/cursor.ts';
+import { ClarinError } from '../../domain/errors.ts';
 import { maxLsn, type Lsn } from '../../domain/lsn.ts';
 import {
   HistoryTrimmedError,
@@ -45,7 +46,8 @@ export class GatewaySource implements AccountSource {
   async open(accountId: number): Promise<Lsn> {
     const { hub, accountLog, watcher } = this.#options;
     const { epoch } = hub;
-    if (!epoch) throw new Error('the hub serves no epoch');
+    // It may have stepped down since this socket was accepted.
+    if (!epoch) throw new ClarinError('unavailable', 'the feed serves nobody now; reconnect');
     const feed: Feed = {
       accountId,
       epoch: epoch.id,

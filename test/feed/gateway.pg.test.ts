@@ -174,8 +174,14 @@ describe('a gateway', () => {
     const who = await world.login(accountId);
     const client = await member(who);
     const { cursor } = await client.subscribe('x', TAGS);
+    const stranger = new FeedClient(gateway.port);
+    await eventually(() => stranger.socket.readyState === 1);
     await redis.stop();
     expect(await client.closeCode()).toBe(1012);
+    // Accepted before, and says who it is now: it is nobody's fault.
+    stranger.send({ type: 'hello', version: 1, token: await who.token() });
+    expect(await stranger.closeCode()).toBe(1012);
+    expect(stranger.all('error').map(({ code }) => code)).toEqual(['unavailable']);
     expect(await readiness()).toBe(503);
     const refused = new FeedClient(gateway.port);
     expect(await eventually(() => refused.refused)).toBe(503);

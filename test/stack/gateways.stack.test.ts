@@ -59,7 +59,8 @@ describe('gateways that fail under load', () => {
     await Promise.all(loads.map((load) => load.stop()));
     for (const { model, accountId } of models) {
       await untilEqual(model, truth, accountId);
-      expect(model.faults).toEqual([]);
+      // What cannot be served now says so and is asked again.
+      expect(model.faults.filter((one) => !one.startsWith('unavailable'))).toEqual([]);
       expect(model.resyncs).toEqual([]);
     }
   }

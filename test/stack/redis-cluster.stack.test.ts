@@ -71,7 +71,8 @@ describe('a Redis Cluster under load', () => {
     await Promise.all(loads.map((load) => load.stop()));
     for (const { model, accountId } of models) {
       await untilEqual(model, truth, accountId, 60_000);
-      expect(model.faults).toEqual([]);
+      // What cannot be served now says so and is asked again.
+      expect(model.faults.filter((one) => !one.startsWith('unavailable'))).toEqual([]);
       expect([...new Set(model.resyncs)]).toEqual(resyncs);
     }
     for (const account of stack.accounts) expect(await findStaleReads(stack, account)).toEqual([]);
