@@ -113,7 +113,8 @@ export async function writeOn(options: Options, which: number): Promise<number> 
     for (;;) {
       await turn();
       const some = mine.filter(isChosen);
-      if (some.length > 0) await writeOnce({ client, board, ground, isAlone: writers === 1 }, some);
+      if (some.length === 0) continue;
+      await writeOnce({ client, board, ground, isAlone: writers === 1 }, some);
       commits++;
     }
   } catch (error) {

@@ -24,6 +24,9 @@ const ACCOUNTS = 12;
 const WRITERS_PER_SHARED_ACCOUNT = 3;
 /** Commits follow the reads, whatever the machine is up to: most reads are hits, and every entry changes again and again. */
 const READS_PER_COMMIT = 150;
+/** In a small run: it is over before the same rows have changed often. */
+const READS_PER_COMMIT_SMALL = 30;
+const SMALL = 0.05;
 const TURN_MS = 50;
 /** Breaks in a whole run, at the full size and in a small one: they are spread over the reads. */
 const BREAKS = 48;
@@ -58,7 +61,8 @@ export async function runReads({ scale, say, without }: Options): Promise<readon
     place.replicas.push(await spawnReplicator(stand));
     const { board, memory, entries, grounds, comesAndGoes } = await lay(stand);
     const { signal } = writing;
-    const turn = takeTurns(progress, signal);
+    const readsPerCommit = scale < SMALL ? READS_PER_COMMIT_SMALL : READS_PER_COMMIT;
+    const turn = takeTurns(progress, readsPerCommit, signal);
     const writers = grounds.flatMap((ground, at) => {
       const count = at % 2 === 0 ? 1 : WRITERS_PER_SHARED_ACCOUNT;
       const common = { url: stand.ownerUrl, board, ground, writers: count, turn, signal };
@@ -92,13 +96,17 @@ export async function runReads({ scale, say, without }: Options): Promise<readon
   }
 }
 
-function takeTurns(progress: SharedArrayBuffer, signal: AbortSignal): () => Promise<void> {
+function takeTurns(
+  progress: SharedArrayBuffer,
+  readsPerCommit: number,
+  signal: AbortSignal,
+): () => Promise<void> {
   const done = new Int32Array(progress);
   let turns = 0;
   setMaxListeners(0, signal);
   return async () => {
     do await sleep(Math.random() * TURN_MS, signal);
-    while (turns * READS_PER_COMMIT > Atomics.load(done, READS_DONE));
+    while (turns * readsPerCommit > Atomics.load(done, READS_DONE));
     turns++;
   };
 }
