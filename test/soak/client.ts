@@ -133,6 +133,11 @@ export class SoakClient {
         await this.#read();
         return this.#subscribe(socket);
       case 'error':
+        // It says so instead of going on without what it cannot read.
+        if (message.code === 'unavailable') {
+          this.#options.tally.add('told to come again');
+          return this.drop();
+        }
         return this.#break(`error ${message.code}: ${message.message}`);
       case 'heartbeat':
       case 'unsubscribed':

@@ -70,6 +70,7 @@ export class Ledger {
 /** The version that a row shows; undefined when it has none. */
 export function versionOf(table: string, row: Record<string, unknown>): number | undefined {
   if (table === 'leads') return typeof row['value'] === 'number' ? row['value'] : undefined;
-  const match = /^v(\d+)$/.exec(String(row['custom_name'] ?? ''));
+  const name = row['custom_name'];
+  const match = /^v(\d+)$/.exec(typeof name === 'string' ? name : '');
   return match ? Number(match[1]) : undefined;
 }

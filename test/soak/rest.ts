@@ -9,9 +9,10 @@ export type RestAnswer = {
   readonly cursor: string | undefined;
   /** Of a write. */
   readonly commit: string | undefined;
+  readonly etag: string | undefined;
 };
 
-type Ask = { readonly body?: unknown; readonly minCommit?: string };
+type Ask = { readonly body?: unknown; readonly minCommit?: string; readonly ifMatch?: string };
 
 /** Behind every commit: what asks for it is answered by Postgres. */
 export const NEVER_CACHED = 'FFFFFFFF/FFFFFFFF';
@@ -22,7 +23,7 @@ export type Rest = (token: string, route: string, ask?: Ask) => Promise<RestAnsw
 
 export function createRest(world: OwnWorld, random: Random): Rest {
   const apis = world.processes.filter(({ role }) => role === 'api');
-  return async (token, route, { body, minCommit } = {}) => {
+  return async (token, route, { body, minCommit, ifMatch } = {}) => {
     const [method = '', path = ''] = route.split(' ');
     const api = apis[random(apis.length)];
     const answer = await fetch(`${api?.running.url}${path}`, {
@@ -31,6 +32,7 @@ export function createRest(world: OwnWorld, random: Random): Rest {
         authorization: `Bearer ${token}`,
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
         ...(minCommit === undefined ? {} : { 'clarin-min-commit': minCommit }),
+        ...(ifMatch === undefined ? {} : { 'if-match': ifMatch }),
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       signal: AbortSignal.timeout(TIMEOUT_MS),
@@ -41,6 +43,7 @@ export function createRest(world: OwnWorld, random: Random): Rest {
       cache: answer.headers.get('clarin-cache') ?? '',
       cursor: answer.headers.get('clarin-cursor') ?? undefined,
       commit: answer.headers.get('clarin-commit') ?? undefined,
+      etag: answer.headers.get('etag') ?? undefined,
     };
   };
 }

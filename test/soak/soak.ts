@@ -7,7 +7,7 @@ import { Ledger } from './ledger.ts';
 import { sampleMemory } from './memory.ts';
 import { findMutations, type Mutation } from './mutations.ts';
 import { randomOf } from './random.ts';
-import { findPaths, startReaders } from './readers.ts';
+import { choosePaths, findLists, startReaders } from './readers.ts';
 import { createRest } from './rest.ts';
 import { settle, untilGreen } from './settle.ts';
 import { Tally } from './tally.ts';
@@ -46,6 +46,7 @@ type Running = Means & {
   readonly accounts: readonly SoakAccount[];
   readonly tally: Tally;
   readonly mutations: ReadonlyMap<number, readonly Mutation[]>;
+  readonly lists: readonly string[];
 };
 
 /** For a machine that does much else besides: what it really took is in the table. */
@@ -80,7 +81,9 @@ export async function runSoak(options: SoakOptions): Promise<Soaked> {
     for (const account of accounts)
       mutations.set(account.id, await findMutations(world, account, random));
     const means = { world, ledger, rest: createRest(world, random), random };
-    const running = { ...means, options, truth, accounts, tally, mutations };
+    const [first] = accounts;
+    const lists = first ? await findLists(means, first) : [];
+    const running = { ...means, options, truth, accounts, tally, mutations, lists };
     crowd = openCrowd(running);
     await untilLive(crowd);
     log(`${crowd.clients.length} clients of ${accounts.length} accounts are live`);
@@ -116,10 +119,10 @@ async function runRound(
   crowd: Crowd,
   { number, log }: { number: number; log: (says: string) => void },
 ): Promise<string[]> {
-  const { options, world, random, tally, accounts } = running;
+  const { options, world, random, tally, accounts, lists } = running;
   const failures: string[] = [];
   const paths = new Map<number, readonly string[]>();
-  for (const account of accounts) paths.set(account.id, await findPaths(running, account));
+  for (const account of accounts) paths.set(account.id, await choosePaths(running, account, lists));
   crowd.stir();
   const workload = startWorkload({ ...running, writers: 3 });
   const readers = startReaders(running, paths);

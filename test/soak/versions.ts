@@ -2,7 +2,7 @@ import { mustParseLsn } from '../../domain/lsn.ts';
 import type { Random } from './faults/fault.ts';
 import type { SoakAccount } from './accounts.ts';
 import type { Group, Ledger } from './ledger.ts';
-import type { Rest } from './rest.ts';
+import { NEVER_CACHED, type Rest } from './rest.ts';
 import type { OwnWorld } from './world.ts';
 
 export type Means = {
@@ -58,7 +58,13 @@ async function writeByApi(means: Means, account: SoakAccount, group: Group): Pro
   const version = group.version + 1;
   const id = group.rows[0]?.id;
   const body = { value: version };
-  const { status, commit, text } = await rest(account.token, `PATCH /api/leads/${id}`, { body });
+  // A request that is given up may be carried out later still: by then it must not fit any more.
+  const path = `/api/leads/${id}`;
+  const { etag = '' } = await rest(account.token, `GET ${path}`, { minCommit: NEVER_CACHED });
+  const { status, commit, text } = await rest(account.token, `PATCH ${path}`, {
+    body,
+    ifMatch: etag,
+  });
   if (status !== 200 || commit === undefined) throw new Error(`${status} ${text}`);
   ledger.note(group, version, mustParseLsn(commit));
 }
