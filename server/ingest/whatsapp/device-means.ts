@@ -3,8 +3,10 @@ import type { MediaStore } from '../../../platform/media/store.ts';
 import type { Metrics } from '../../../platform/metrics.ts';
 import type { Database } from '../../../platform/postgres.ts';
 import type { SecretBox } from '../../../platform/secret-box.ts';
+import type { Lease } from '../../commands/lease-work.ts';
 import type { Clock } from '../clock.ts';
 import { ConnectGate } from './connect-gate.ts';
+import type { DeviceContext } from './device-context.ts';
 import { createKeyCache, type KeyCache } from './key-cache.ts';
 import { OWN_VERSION, type SocketMeans } from './open-socket.ts';
 import { createSharedCaches } from './shared-cache.ts';
@@ -42,4 +44,22 @@ export function createDeviceMeans({ timing, ...given }: Given): DeviceMeans {
     breaker: new VersionBreaker(given, OWN_VERSION),
     socket: timing ? { ...socket, timing } : socket,
   };
+}
+
+type Work = {
+  readonly lease: Lease;
+  readonly place: { readonly accountId: number; readonly deviceId: number };
+  readonly onLost: () => void;
+  readonly signal: AbortSignal;
+};
+
+/** What works for one device has of it. */
+export function contextOf(
+  means: DeviceMeans,
+  { lease, place, onLost, signal }: Work,
+): DeviceContext {
+  const { accountId, deviceId } = place;
+  const { database, box, media, metrics, clock } = means;
+  const log = means.log.child({ account: accountId, device: deviceId });
+  return { accountId, deviceId, lease, onLost, database, box, media, metrics, clock, log, signal };
 }

@@ -11,13 +11,14 @@ import { Attempt, type AttemptHooks, type AttemptOutcome } from './attempt.ts';
 import { chooseGoal, type Goal } from './choose-goal.ts';
 import type { DeviceView } from './connections.ts';
 import { write, type DeviceContext } from './device-context.ts';
-import type { DeviceMeans } from './device-means.ts';
+import { contextOf, type DeviceMeans } from './device-means.ts';
+import { forgetSession } from './forget-session.ts';
 import { startInbound, type Inbound } from './inbound.ts';
 import { judgeClose, reconnectMs, type Phase, type Verdict } from './judge-close.ts';
 import { Reconnects } from './reconnect.ts';
 import { isLinked, meOf } from './pairing.ts';
 import { SessionOver } from './device-session.ts';
-import { deleteSession, readCreds } from './session-store.ts';
+import { readCreds } from './session-store.ts';
 import type { WorkKind } from './start-work.ts';
 import { StatusBoard } from './status-board.ts';
 
@@ -31,8 +32,6 @@ const OUTDATED = { minMs: 60_000, maxMs: 5 * 60_000 };
 const FAULT_RETRY_MS = 15 * 60_000;
 /** A device that cannot be connected cannot say that it leaves: after so many tries it is forgotten here. */
 const LOGOUT_TRIES_MAX = 3;
-/** What came before a session goes is written first. */
-const DRAIN_MS = 5 * 60_000;
 /** What came in is still written, for so long. */
 const STOP_MS = 6_000;
 
@@ -84,21 +83,8 @@ export class Device implements Running {
     this.#means = means;
     this.#view = view;
     this.#changed = createBell(means.clock);
-    const { accountId, deviceId } = view;
-    const { database, box, media, metrics, clock } = means;
-    this.#context = {
-      accountId,
-      deviceId,
-      lease,
-      onLost,
-      database,
-      box,
-      media,
-      metrics,
-      clock,
-      log: means.log.child({ account: accountId, device: deviceId }),
-      signal: this.#ending.signal,
-    };
+    const { signal } = this.#ending;
+    this.#context = contextOf(means, { lease, place: view, onLost, signal });
     this.#board = new StatusBoard(this.#context);
     this.#inbound = startInbound(this.#context, { me: () => this.#me });
   }
@@ -295,22 +281,10 @@ export class Device implements Running {
     await this.#say({ status: 'logged_out', code: undefined, retryAtMs: undefined });
   }
 
-  /**
-   * The session goes, and after what came by it: without it nobody can say any more whose messages those are, and
-   * WhatsApp does not send them again.
-   */
   async #forget(): Promise<void> {
-    const { clock, keys } = this.#means;
     const { signal } = this.#stopping;
-    const waiting = new AbortController();
-    const late = clock.sleep(DRAIN_MS, AbortSignal.any([signal, waiting.signal])).then(
-      () => this.#context.log.warn('what came is not written yet, and its session goes'),
-      () => undefined,
-    );
-    await Promise.race([this.#inbound.drained(), late]);
-    waiting.abort();
-    signal.throwIfAborted();
-    await deleteSession(this.#context, keys);
+    const drained = (): Promise<void> => this.#inbound.drained();
+    await forgetSession(this.#context, { keys: this.#means.keys, drained, signal });
   }
 
   /** Nothing more is tried; the lease goes. */
