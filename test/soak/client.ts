@@ -1,9 +1,10 @@
 import { WebSocket } from 'ws';
 import { parseCursor } from '../../domain/cursor.ts';
 import type { FeedChange, ServerMessage } from '../../domain/feed-protocol.ts';
-import { versionOf, type Ledger } from './ledger.ts';
+import type { Ledger } from './ledger.ts';
 import type { Tally } from './tally.ts';
 import type { Row, Rows } from './truth.ts';
+import { VersionCheck } from './version-check.ts';
 
 type CommitMessage = Extract<ServerMessage, { type: 'commit' }>;
 
@@ -44,11 +45,11 @@ export class SoakClient {
   #socket: WebSocket | undefined;
   #parts: CommitMessage[] = [];
   #isOver = false;
-  /** By row, the version that was delivered last, or that a snapshot showed. */
-  readonly #delivered = new Map<string, { version: number; isSnapshot: boolean }>();
+  readonly #versions: VersionCheck;
 
   constructor(options: ClientOptions) {
     this.#options = options;
+    this.#versions = new VersionCheck(options, (says) => this.#break(says));
     this.#connect();
   }
 
@@ -157,8 +158,7 @@ export class SoakClient {
         const { cursor, tables } = await this.#options.snapshot(this.#options.tables);
         this.tables = tables;
         this.cursor = cursor;
-        this.#delivered.clear();
-        this.#takeVersions(tables);
+        this.#versions.begin(tables);
         this.#options.tally.add('snapshots');
         this.last.push(`snapshot at ${cursor}`);
         return;
@@ -166,15 +166,6 @@ export class SoakClient {
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS * 4));
       }
     }
-  }
-
-  #takeVersions(tables: Map<string, Rows>): void {
-    for (const [table, rows] of tables)
-      for (const [id, row] of rows) {
-        const version = versionOf(table, row);
-        if (version !== undefined && this.#options.ledger.groupOf(table, id))
-          this.#delivered.set(`${table} ${id}`, { version, isSnapshot: true });
-      }
   }
 
   #subscribe(socket: WebSocket): void {
@@ -195,7 +186,7 @@ export class SoakClient {
     this.#parts = [];
     if (!isBefore(this.cursor, message.cursor))
       this.#break(`${message.cursor} after ${this.cursor}`);
-    this.#checkVersions(changes, message.cursor);
+    this.#versions.check(changes, message.cursor);
     for (const change of changes) await this.#change(change);
     const tally = this.#options.tally;
     tally.add('events', changes.length);
@@ -203,39 +194,6 @@ export class SoakClient {
     this.last.push(`${message.cursor} ${changes.map(shortly).slice(0, 6).join(', ')}`);
     if (this.last.length > COMMITS_KEPT) this.last.shift();
     this.#advance(message.cursor);
-  }
-
-  /** No version is left out, none comes again, and a group's rows come together. */
-  #checkVersions(changes: readonly FeedChange[], cursor: string): void {
-    const { ledger, tally, onVersion } = this.#options;
-    const written = new Map<object, { version: number; rows: Set<string> }>();
-    for (const change of changes) {
-      if (change.op !== 'update') continue;
-      const id = Number(change.key['id']);
-      const group = ledger.groupOf(change.table, id);
-      const version = group && versionOf(change.table, change.row);
-      if (!group || version === undefined) continue;
-      const key = `${change.table} ${id}`;
-      const before = this.#delivered.get(key);
-      // A snapshot may be newer than its cursor: what comes after it may be known already.
-      const isDue = before?.isSnapshot ? version <= before.version + 1 : true;
-      const follows = !before || before.isSnapshot || version === before.version + 1;
-      if (!isDue || !follows)
-        this.#break(`${key} went from version ${before?.version} to ${version} at ${cursor}`);
-      this.#delivered.set(key, { version, isSnapshot: false });
-      tally.add('versions in order');
-      const together = written.get(group) ?? { version, rows: new Set() };
-      if (together.version !== version) this.#break(`${key}: two versions in ${cursor}`);
-      written.set(group, { version, rows: together.rows.add(key) });
-      onVersion?.(change.table, id, version);
-    }
-    for (const [group, { version, rows }] of written) {
-      const wanted = (group as { rows: { table: string }[] }).rows;
-      const due = wanted.filter(({ table }) => this.#options.tables.includes(table)).length;
-      if (rows.size !== due)
-        this.#break(`${rows.size} of ${due} rows of version ${version} in ${cursor}`);
-      tally.add('transactions whole');
-    }
   }
 
   async #change(change: FeedChange): Promise<void> {
@@ -252,7 +210,7 @@ export class SoakClient {
           const fresh = await snapshot([change.table]).catch(() => undefined);
           if (fresh) {
             for (const [table, read] of fresh.tables) this.tables.set(table, read);
-            return this.#takeVersions(fresh.tables);
+            return this.#versions.take(fresh.tables);
           }
           if (this.#isOver) return undefined;
           await new Promise((resolve) => setTimeout(resolve, RETRY_MS * 4));
