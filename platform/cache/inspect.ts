@@ -65,15 +65,15 @@ export class CacheInspector {
       .hget(keys.family(family), field)
       .get(keys.tombstone(family))
       .get(keys.tombstone(`${family}/${field}`));
-    const [body, whole, one] = ((await reachable(look.exec())) ?? []).map(answerOf);
-    return typeof body === 'string' ? { body, touched: `${whole ?? ''} ${one ?? ''}` } : undefined;
+    const [body, ...tombstones] = ((await reachable(look.exec())) ?? []).map(answerOf);
+    return body === undefined ? undefined : { body, touched: tombstones.join(' ') };
   }
 }
 
-/** What Redis answered to one command of several. @throws what it answered instead. */
-function answerOf([error, answer]: [Error | null, unknown]): unknown {
+/** What Redis answered to one read of several. @throws what it answered instead. */
+function answerOf([error, answer]: [Error | null, unknown]): string | undefined {
   if (error) throw error;
-  return answer;
+  return typeof answer === 'string' ? answer : undefined;
 }
 
 function isEntry(field: string): boolean {
