@@ -184,6 +184,7 @@ export class ControlStore {
       base: lsnToHex(epoch.base),
       run_id: runId,
       term,
+      sent_at_ms: sentAtMs,
     });
     const answer = await this.#run(
       RENEW,

@@ -6,6 +6,7 @@ import {
   FAMILY_BYTES_MAX,
   FAMILY_ENTRIES_MAX,
   FAMILY_SECONDS,
+  LIVENESS_MS,
   TOMBSTONE_SECONDS,
   type Keyspace,
 } from '../../domain/cache-key.ts';
@@ -68,6 +69,8 @@ export class CacheReader {
   #epoch = '';
   #lastPosition: Cursor | undefined;
   #suspectUntilMs = 0;
+  /** Renewed every second: one that stays the same has nobody behind it. */
+  #lease = { text: '', seenAtMs: 0 };
   #isFull = false;
   #fullnessAtMs = Number.NEGATIVE_INFINITY;
 
@@ -177,7 +180,7 @@ export class CacheReader {
     });
     const { live, position, watermark } = raw;
     if (position) this.#lastPosition = parsePosition(position);
-    if (!live || !position) return bypass('no_lease');
+    if (!live || !position || this.#isStale(live)) return bypass('no_lease');
     const lease = JSON.parse(live) as { epoch: string; base: string; run_id: string };
     if (!this.#isHeldBy(lease.run_id, raw.runIds)) return bypass('restarted');
     return {
@@ -197,6 +200,15 @@ export class CacheReader {
   #isHeldBy(vouched: string, runIds: readonly string[]): boolean {
     if (!(this.#redis instanceof Cluster)) return vouched === this.#runId;
     return runIds.length === 2 && runIds.every((runId) => vouched.includes(`${runId}/`));
+  }
+
+  /**
+   * Redis reckons a lease by its wall clock, and one that is put back lets it live on behind a dead replicator. Ours goes
+   * on evenly.
+   */
+  #isStale(live: string): boolean {
+    if (live !== this.#lease.text) this.#lease = { text: live, seenAtMs: this.#now() };
+    return this.#now() - this.#lease.seenAtMs > LIVENESS_MS;
   }
 
   #suspect(error: unknown): Look {

@@ -1,11 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { LIVENESS_MS } from '../../../domain/cache-key.ts';
 import { lsnToHex } from '../../../domain/lsn.ts';
+import { CacheReader } from '../../../platform/cache/reader.ts';
 import { FILL, runScript } from '../../../platform/cache/scripts.ts';
 import { answer, cacheFixture, heldRead, PLACE, share } from './fixture.ts';
+import { createLog } from '../../../platform/log.ts';
+import { eventually } from '../../support/eventually.ts';
 import { keysOf, lsn } from './world.ts';
 
 const cache = cacheFixture();
+const log = createLog({ component: 'cache', level: 'silent' });
 
 describe('reading and filling', () => {
   it('[C1] the first read is a miss, the second a hit with the same bytes', async () => {
@@ -108,6 +112,23 @@ describe('reading and filling', () => {
     );
     expect(leftMs).toBeLessThanOrEqual(LIVENESS_MS);
     expect((await cache.reader.readThrough({ ...PLACE, load: answer('a') })).status).toBe('miss');
+  });
+
+  it('[C8] a lease that is never renewed is trusted no longer than a lease lives, whatever clock Redis has', async () => {
+    const { redis, space, metrics } = cache.world;
+    const { live } = keysOf(cache.world, 1, cache.mandate.epoch.id).control;
+    let passedMs = 0;
+    const now = (): number => performance.now() + passedMs;
+    const reader = new CacheReader({ redis, space, log, metrics, now });
+    const read = async (): Promise<string> =>
+      (await reader.readThrough({ ...PLACE, load: answer('a') })).status;
+    await eventually(async () => (await read()) !== 'bypass');
+    // As when its clock has been put back by an hour.
+    await redis.persist(live);
+    passedMs += LIVENESS_MS + 100;
+    expect(await read()).toBe('bypass');
+    await cache.world.renew(cache.mandate);
+    expect(await read()).not.toBe('bypass');
   });
 
   it('[C8] a lease written by another Redis process is not trusted', async () => {

@@ -1,6 +1,8 @@
 import { CARRIED_OUT, type Order } from './orders.ts';
 import type { Fault, SoakProcess, SoakWorld } from './fault.ts';
 import {
+  keyOf,
+  replicatorsOf,
   aliveOf,
   findLeader,
   isGreen,
@@ -71,8 +73,42 @@ const anyOf =
     return chosen;
   };
 
+/**
+ * As if its wall clock were put back while nobody is there to renew: the lease lives on, and readers must not believe it for
+ * longer than a lease may live. What they would believe, writers change meanwhile.
+ */
+const redisPutBack: Fault = {
+  name: 'clock of Redis put back, no replicator',
+  promises: ['G4', 'G7'],
+  resync: 'never',
+  greenWithinMs: 45_000,
+  isAlone: true,
+  fits: (world) => replicatorsOf(world).length > 0,
+  run: async (world, random) => {
+    await findLeader(world);
+    const stopped = replicatorsOf(world).map((process) => process.running);
+    const ms = 4_000 + random(4_000);
+    const live = keyOf(world, 'live');
+    for (const running of stopped) running.kill('SIGSTOP');
+    try {
+      const wasThere = await world.redisCommand('persist', live);
+      if (wasThere !== 1) throw new Error('there was no lease');
+      await letPass(ms);
+      if ((await world.redisCommand('exists', live)) !== 1) throw new Error('the lease is gone');
+    } finally {
+      await world.redisCommand('pexpire', live, 1).catch(() => undefined);
+      for (const running of stopped) running.kill('SIGCONT');
+    }
+    return {
+      says: `the lease lived on for ${ms} ms behind ${stopped.length} replicators that stood still`,
+      figures: { backMs: round(await untilApplied(world)) },
+    };
+  },
+};
+
 /** An api or a gateway that is ahead takes tokens for expired, as it must: only backwards for them. */
 export const CLOCK_FAULTS: readonly Fault[] = [
+  redisPutBack,
   clockJumps('clock of the leader ahead', 1, leader),
   clockJumps('clock of the leader behind', -1, leader),
   clockJumps('clock of a standby ahead', 1, standby),

@@ -76,6 +76,28 @@ function leaderHalfOpen({ name, greenWithinMs, freeze }: HalfOpen): Fault {
   };
 }
 
+/** The replicators are well: a server behind dead connections to Redis finds new ones, and what it missed. */
+const gatewayHalfOpen: Fault = {
+  name: 'Redis connections of a gateway half open',
+  promises: ['G1', 'G2', 'G5', 'G9'],
+  resync: 'never',
+  greenWithinMs: 30_000,
+  fits: (world) => aliveOf(world, 'gateway').length > 0,
+  run: async (world, random) => {
+    const gateway = await anyOf('gateway')(world, random);
+    const dead = gateway.links.redis.freeze();
+    if (dead === 0) throw new Error('there was no connection');
+    const noticedMs = await untilTrue(
+      'it has connected anew',
+      () => gateway.links.redis.open > dead,
+    );
+    return {
+      says: `${dead} connections of ${gateway.name} to Redis went half open`,
+      figures: { noticedMs: round(noticedMs) },
+    };
+  },
+};
+
 /** A whole service out of reach for one process, new connections too, then there again. */
 function unreachable(
   name: string,
@@ -119,6 +141,7 @@ const anyOf =
 
 export const HALF_OPEN_FAULTS: readonly Fault[] = [
   ...OF_A_LEADER.map(leaderHalfOpen),
+  gatewayHalfOpen,
   unreachable('leader cut from Postgres', leader, { service: 'postgres', how: 'cut' }),
   unreachable('leader in the dark about Postgres', leader, { service: 'postgres', how: 'darken' }),
   unreachable('leader cut from Redis', leader, { service: 'redis', how: 'cut' }),

@@ -54,7 +54,7 @@ export function standbyOf(world: SoakWorld, leader: SoakProcess): SoakProcess | 
   return replicatorsOf(world).find((process) => process !== leader);
 }
 
-function keyOf(world: SoakWorld, name: string): string {
+export function keyOf(world: SoakWorld, name: string): string {
   return `${world.environment['CLARIN_REDIS_PREFIX'] ?? 'clarin'}:{control}:${name}`;
 }
 
