@@ -13,11 +13,13 @@ import { identityIndex } from '../platform/publication.ts';
 import { ident, join, sql, type Sql } from '../platform/sql.ts';
 
 /**
- * Makes the publication and the replica identities what the declarations say, in one transaction. Takes no lock and
- * writes nothing where nothing differs. Gives what was changed, in words.
+ * Makes the publication and the replica identities what the declarations say. Takes no lock and writes nothing where
+ * nothing differs. Gives what was changed, in words.
  *
  * A table enters the publication, or changes its columns in it, under a SHARE lock: a transaction that wrote to it
- * before and commits after would never be decoded (docs: electric #4773). Writers wait for the transaction's end.
+ * before and commits after would never be decoded (docs: electric #4773). Writers wait for the end of that. Each table has
+ * a transaction of its own: whoever waits for the lock of one and holds that of another is in a deadlock with a writer
+ * to both, and it may be the writer who loses it. What is interrupted in the middle is finished by the next call.
  * @throws ClarinError `configuration` for a publication of all tables, which cannot be altered into ours.
  */
 export async function syncPublication(client: pg.Client, name: string): Promise<string[]> {
@@ -36,17 +38,8 @@ export async function syncPublication(client: pg.Client, name: string): Promise<
   const identities = ENTITIES.filter((entity) => !hasIdentity(entity, tables.get(entity.table)));
   const published = ENTITIES.filter((entity) => !isPublished(entity, actual));
   const isSame = published.length === 0 && actual !== undefined && !hasSurplus(actual);
-  if (isSame && identities.length === 0) return [];
-  await db.query(sql`begin`);
-  try {
-    for (const entity of identities) await db.query(setIdentity(entity));
-    if (!isSame)
-      await writePublication(db, name, { exists: actual !== undefined, entering: published });
-    await db.query(sql`commit`);
-  } catch (error) {
-    await db.query(sql`rollback`).catch(() => undefined);
-    throw error;
-  }
+  for (const entity of identities) await db.query(setIdentity(entity));
+  if (!isSame) await writePublication(db, { name, actual, entering: published });
   return [
     ...identities.map(({ table }) => `replica identity of ${table}`),
     ...published.map(({ table }) => `columns of ${table}`),
@@ -54,29 +47,52 @@ export async function syncPublication(client: pg.Client, name: string): Promise<
   ];
 }
 
-async function writePublication(
-  db: Queries,
-  name: string,
-  { exists, entering }: { exists: boolean; entering: readonly Entity[] },
-): Promise<void> {
-  if (entering.length > 0) {
+const OPTIONS = sql`(publish = 'insert, update, delete, truncate', publish_via_partition_root = false)`;
+
+type Change = {
+  readonly name: string;
+  readonly actual: ActualPublication | undefined;
+  readonly entering: readonly Entity[];
+};
+
+async function writePublication(db: Queries, { name, actual, entering }: Change): Promise<void> {
+  const publication = ident(name);
+  if (!actual) await db.query(sql`create publication ${publication} with ${OPTIONS}`);
+  // Lists of columns do not go with whole schemas.
+  for (const schema of actual?.schemas ?? [])
+    await db.query(sql`alter publication ${publication} drop tables in schema ${ident(schema)}`);
+  for (const entity of entering) {
+    const table = tableOf(entity.table);
+    await inTransaction(db, async () => {
+      await db.query(sql`lock table ${table} in share mode`);
+      if (actual?.tables.has(`public.${entity.table}`))
+        await db.query(sql`alter publication ${publication} drop table ${table}`);
+      await db.query(sql`alter publication ${publication} add table ${publishedAs(entity)}`);
+    });
+  }
+  // Nothing enters any more: what is not ours leaves.
+  await inTransaction(db, async () => {
     await db.query(
-      sql`lock table ${join(entering.map(({ table }) => tableOf(table)))} in share mode`,
+      sql`alter publication ${publication} set table ${join(ENTITIES.map(publishedAs))}`,
     );
+    await db.query(sql`alter publication ${publication} set ${OPTIONS}`);
+  });
+}
+
+function publishedAs(entity: Entity): Sql {
+  const columns = publishedColumns(entity).map((column) => ident(column));
+  return sql`${tableOf(entity.table)} (${join(columns)})`;
+}
+
+async function inTransaction(db: Queries, work: () => Promise<void>): Promise<void> {
+  await db.query(sql`begin`);
+  try {
+    await work();
+    await db.query(sql`commit`);
+  } catch (error) {
+    await db.query(sql`rollback`).catch(() => undefined);
+    throw error;
   }
-  const tables = join(
-    ENTITIES.map(
-      (entity) =>
-        sql`${tableOf(entity.table)} (${join(publishedColumns(entity).map((column) => ident(column)))})`,
-    ),
-  );
-  const options = sql`(publish = 'insert, update, delete, truncate', publish_via_partition_root = false)`;
-  if (!exists) {
-    await db.query(sql`create publication ${ident(name)} for table ${tables} with ${options}`);
-    return;
-  }
-  await db.query(sql`alter publication ${ident(name)} set table ${tables}`);
-  await db.query(sql`alter publication ${ident(name)} set ${options}`);
 }
 
 function setIdentity(entity: Entity): Sql {
