@@ -1,4 +1,4 @@
-import { SLOW_CLOSE_LINGER_MS, type ConnectionLimits } from './limits.ts';
+import { KNOCK_MS, SLOW_CLOSE_LINGER_MS, type ConnectionLimits } from './limits.ts';
 
 export type Refusal = {
   readonly status: '429 Too Many Requests' | '503 Service Unavailable';
@@ -16,7 +16,11 @@ export type Place = {
 /** Counts sockets against the limits, in all, by address, and of those who have not said who they are. */
 export class Admission {
   readonly #limits: ConnectionLimits;
-  readonly #byAddress = new Map<string, number>();
+  readonly #byAddress = new Counter();
+  readonly #strangersByAddress = new Counter();
+  /** Those of now, and those of the time before. */
+  #knocks: [Counter, Counter] = [new Counter(), new Counter()];
+  #knocksSinceMs = 0;
   readonly #lingering = new Set<NodeJS.Timeout>();
   #total = 0;
   #strangers = 0;
@@ -30,21 +34,47 @@ export class Admission {
     if (this.#total >= this.#limits.total || this.#strangers >= this.#limits.unauthenticated) {
       return { status: '503 Service Unavailable', says: 'this feed server is full' };
     }
-    if ((this.#byAddress.get(address) ?? 0) >= this.#limits.perAddress) {
+    // No address takes all the room that there is for strangers.
+    const isCrowd = this.#strangersByAddress.of(address) >= this.#limits.unauthenticated / 2;
+    if (isCrowd || this.#byAddress.of(address) >= this.#limits.perAddress) {
       return { status: '429 Too Many Requests', says: 'too many connections from this address' };
     }
     return undefined;
   }
 
+  /**
+   * A connection that has not said yet what it wants. False when too many of this address have come to nothing lately: the
+   * socket layer does not tell whose connection it is that ends, but ends it in time (KNOCK_MS).
+   */
+  knock(address: string, nowMs: number): boolean {
+    const elapsedMs = nowMs - this.#knocksSinceMs;
+    if (elapsedMs > KNOCK_MS) {
+      this.#knocks = [new Counter(), elapsedMs > 2 * KNOCK_MS ? new Counter() : this.#knocks[0]];
+      this.#knocksSinceMs = nowMs;
+    }
+    const [now, before] = this.#knocks;
+    now.add(address, 1);
+    return now.of(address) + before.of(address) <= this.#limits.perAddress;
+  }
+
+  /** It has become a socket. */
+  knocked(address: string): void {
+    const [now, before] = this.#knocks;
+    (now.of(address) > 0 ? now : before).add(address, -1);
+  }
+
   enter(address: string): Place {
     this.#total++;
     this.#strangers++;
-    this.#byAddress.set(address, (this.#byAddress.get(address) ?? 0) + 1);
+    this.#byAddress.add(address, 1);
+    this.#strangersByAddress.add(address, 1);
     let isStranger = true;
     let isHere = true;
     const authenticated = (): void => {
-      if (isStranger) this.#strangers--;
+      if (!isStranger) return;
       isStranger = false;
+      this.#strangers--;
+      this.#strangersByAddress.add(address, -1);
     };
     return {
       authenticated,
@@ -71,8 +101,20 @@ export class Admission {
 
   #leave(address: string): void {
     this.#total--;
-    const left = (this.#byAddress.get(address) ?? 1) - 1;
-    if (left === 0) this.#byAddress.delete(address);
-    else this.#byAddress.set(address, left);
+    this.#byAddress.add(address, -1);
+  }
+}
+
+class Counter {
+  readonly #counts = new Map<string, number>();
+
+  of(name: string): number {
+    return this.#counts.get(name) ?? 0;
+  }
+
+  add(name: string, change: 1 | -1): void {
+    const count = this.of(name) + change;
+    if (count <= 0) this.#counts.delete(name);
+    else this.#counts.set(name, count);
   }
 }

@@ -108,6 +108,11 @@ class FeedServer {
       ...options,
       slots: new Slots({ total: RESUMES_MAX, perKey: RESUMES_PER_ACCOUNT_MAX }),
     });
+    // Called for every connection as it comes and as it goes; then it has no address any more.
+    this.#app.filter((response, change) => {
+      if (Number(change) < 0) return;
+      if (!this.#admission.knock(addressOf(response), this.#nowMs())) response.close();
+    });
     serveStatus(this.#app, options);
     this.#app.ws<Visitor>('/feed', {
       // One over the limit is still read, so that it can be answered with 4400; far larger ones are cut off.
@@ -168,10 +173,11 @@ class FeedServer {
     if (!hub.epoch || this.#stopping) {
       return refuse(response, '503 Service Unavailable', 'this server does not serve the feed now');
     }
-    const address = Buffer.from(response.getRemoteAddressAsText()).toString('latin1');
+    const address = addressOf(response);
     const refusal = this.#admission.refusal(address);
     if (refusal) return refuse(response, refusal.status, refusal.says);
     const visitor: Visitor = { address };
+    this.#admission.knocked(address);
     response.upgrade(
       visitor,
       request.getHeader('sec-websocket-key'),
@@ -227,6 +233,10 @@ class FeedServer {
     this.#app.close();
     this.#options.log.info('the feed has stopped');
   }
+}
+
+function addressOf(response: HttpResponse): string {
+  return Buffer.from(response.getRemoteAddressAsText()).toString('latin1');
 }
 
 function refuse(response: HttpResponse, status: string, says: string): void {

@@ -25,6 +25,9 @@ export const INBOX_BYTES_MAX = 128 * 1024;
 /** A socket closed with 4408 may still hold its backlog for this long: it keeps its place in the connection limits. */
 export const SLOW_CLOSE_LINGER_MS = 20_000;
 
+/** uWebSockets.js hangs up on a connection whose request is not there after this, however slowly it comes. */
+export const KNOCK_MS = 12_000;
+
 /** Sockets a server takes; a stranger can reach only `unauthenticated` of them, each for HELLO_TIMEOUT_MS. */
 export type ConnectionLimits = {
   readonly total: number;

@@ -3,6 +3,7 @@ import { CLIENT_FRAMES_BURST, CLOSE } from '../../domain/feed-protocol.ts';
 import { Admission } from '../../replicator/feed/admission.ts';
 import { isConcerned, whoIsConcerned } from '../../replicator/feed/control-change.ts';
 import { Inbox } from '../../replicator/feed/inbox.ts';
+import { KNOCK_MS } from '../../replicator/feed/limits.ts';
 import { Slots } from '../../replicator/feed/slots.ts';
 import { TokenBucket } from '../../replicator/feed/token-bucket.ts';
 import { changeOf, markerOf, tag } from './support.ts';
@@ -98,6 +99,27 @@ describe('admission', () => {
     first.leave(false);
     first.leave(false);
     expect(admission.refusal('a')).toBeUndefined();
+  });
+
+  it('[F4] lets no address take all the room for strangers, nor knock without end', () => {
+    const admission = new Admission({ total: 100, perAddress: 8, unauthenticated: 6 });
+    const places = [admission.enter('a'), admission.enter('a'), admission.enter('a')];
+    expect(admission.refusal('a')?.status).toMatch(/^429/);
+    expect(admission.refusal('b')).toBeUndefined();
+    places[0]?.authenticated();
+    expect(admission.refusal('a')).toBeUndefined();
+    const knock = (address: string, nowMs: number): boolean => admission.knock(address, nowMs);
+    const knocks = Array.from({ length: 9 }, () => knock('a', 100_000));
+    expect(knocks.indexOf(false)).toBe(8);
+    expect(knock('b', 100_000)).toBe(true);
+    for (const _ of knocks) admission.knocked('a');
+    expect(knock('a', 100_000)).toBe(true);
+    for (const _ of knocks) knock('a', 100_001);
+    expect(knock('a', 100_001 + KNOCK_MS)).toBe(false);
+    expect(knock('a', 100_002 + 2 * KNOCK_MS)).toBe(true);
+    for (const _ of knocks) knock('a', 100_003 + 2 * KNOCK_MS);
+    expect(knock('a', 100_003 + 2 * KNOCK_MS)).toBe(false);
+    expect(knock('a', 100_003 + 5 * KNOCK_MS)).toBe(true);
   });
 
   it('[F26] keeps the place of a slow reader while its backlog may be in memory', () => {
