@@ -78,7 +78,7 @@ const anyOf =
  * longer than a lease may live. What they would believe, writers change meanwhile.
  */
 const redisPutBack: Fault = {
-  name: 'clock of Redis put back, no replicator',
+  name: 'clock of Redis put back',
   promises: ['G4', 'G7'],
   resync: 'never',
   greenWithinMs: 45_000,

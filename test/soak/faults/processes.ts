@@ -70,7 +70,7 @@ const standbyKilled: Fault = {
 
 /** A leader that is paused loses the leadership; what it does when it wakes is refused. */
 const leaderStopped: Fault = {
-  name: 'leader stopped, wakes deposed',
+  name: 'leader stopped and woken',
   promises: ['G1', 'G2', 'G4', 'G7'],
   resync: 'never',
   greenWithinMs: 30_000,
