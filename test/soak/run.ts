@@ -16,6 +16,10 @@ const { values } = parseArgs({
   },
 });
 
+const stopped = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => stopped.abort(new Error(`stopped by ${signal}`)));
+
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
 process.exitCode = await (values.scenario === undefined
@@ -45,6 +49,7 @@ async function soak(): Promise<number> {
       faultsAtOnce: 3,
       replicators: 2 + (seed % 2),
       say,
+      signal: stopped.signal,
     });
     say(describe(soaked));
     return soaked.failures.length === 0 ? 0 : 1;

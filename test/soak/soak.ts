@@ -29,6 +29,8 @@ export type SoakOptions = {
   readonly faultsAtOnce: number;
   readonly replicators: number;
   readonly say: (line: string) => void;
+  /** Ends it at once, with nothing left behind. */
+  readonly signal?: AbortSignal;
 };
 
 export type Soaked = {
@@ -66,10 +68,10 @@ export async function runSoak(options: SoakOptions): Promise<Soaked> {
     ground: options.ground,
     replicators: options.replicators,
     log,
-    prepare: async () => undefined,
   });
   const truth = openTruth(world.database.ownerUrl);
   const stopSampling = sampleMemory(world, tally);
+  const stopped = untilAborted(options.signal);
   let crowd: Crowd | undefined;
   let rounds = 0;
   const failures: string[] = [];
@@ -94,7 +96,8 @@ export async function runSoak(options: SoakOptions): Promise<Soaked> {
       rounds < (options.roundsMax ?? Infinity)
     ) {
       rounds++;
-      failures.push(...(await runRound(running, crowd, { number: rounds, log })));
+      const round = runRound(running, crowd, { number: rounds, log });
+      failures.push(...(await Promise.race([round, stopped])));
     }
   } finally {
     crowd?.close();
@@ -104,6 +107,16 @@ export async function runSoak(options: SoakOptions): Promise<Soaked> {
   }
   const minutes = (performance.now() - startedMs) / 60_000;
   return { seed: options.seed, rounds, minutes, tally, failures };
+}
+
+/** Never resolves. @throws what it was aborted with. */
+function untilAborted(signal: AbortSignal | undefined): Promise<never> {
+  const aborted = new Promise<never>((_resolve, reject) => {
+    signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+  });
+  // Nobody may be waiting for it just then.
+  aborted.catch(() => undefined);
+  return aborted;
 }
 
 function untilLive(crowd: Crowd): Promise<boolean> {

@@ -13,7 +13,7 @@ const SECRET = 'soak-'.repeat(8);
 export type OwnWorld = SoakWorld & {
   readonly processes: readonly Supervised[];
   readonly secret: string;
-  /** Several statements on one connection: one that fails ends it. */
+  /** For several statements on one connection. */
   readonly pool: pg.Pool;
   close(): Promise<void>;
 };
@@ -22,8 +22,6 @@ export type WorldOptions = {
   readonly ground: Ground;
   readonly replicators: number;
   readonly log: (says: string) => void;
-  /** Runs before any process of ours connects. */
-  readonly prepare: (sql: SoakWorld['sql']) => Promise<void>;
 };
 
 const PORTS = { api: 'API_PORT', replicator: 'FEED_PORT', gateway: 'GATEWAY_PORT' } as const;
@@ -39,7 +37,6 @@ export async function openWorld(options: WorldOptions): Promise<OwnWorld> {
   pool.on('connect', (client) => client.on('error', () => undefined));
   const sql: SoakWorld['sql'] = async (text, values = []) =>
     (await pool.query<SqlRow>(text, [...values])).rows;
-  await options.prepare(sql);
   const ask = new Redis(redis.url, {
     maxRetriesPerRequest: 0,
     retryStrategy: () => 100,
