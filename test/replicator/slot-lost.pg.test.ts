@@ -18,6 +18,8 @@ type Loss = {
   readonly world: World;
   readonly replicator: RunningReplicator;
   readonly name: string;
+  /** Names of the checks of health by one of which it is seen. */
+  readonly by: readonly string[];
 };
 
 /** From a slot that was lost just now to a feed that is live again, with nobody's help. */

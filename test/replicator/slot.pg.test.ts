@@ -2,15 +2,9 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createDatabase } from '../../platform/postgres.ts';
 import { readSlot } from '../../platform/replication-slot.ts';
 import { runSlotCommand } from '../../replicator/slot-command.ts';
-import {
-  createTestDatabase,
-  eventually,
-  startPostgres,
-  startRedis,
-  type TestRedis,
-} from '../support/services.ts';
-import { createWorld, insertTag, isGreen, untilGreen, type World } from './running.ts';
-import { connect, log, one, readConfirmed } from './support.ts';
+import { createTestDatabase, eventually, startRedis, type TestRedis } from '../support/services.ts';
+import { createWorld, insertTag, untilGreen, type World } from './running.ts';
+import { log, readConfirmed } from './support.ts';
 
 let redis: TestRedis;
 let world: World;
@@ -94,67 +88,6 @@ describe('the epoch across restarts', () => {
       code: 'configuration',
       message: expect.stringContaining('set CLARIN_SLOT to another name') as string,
     });
-  });
-});
-
-describe('a slot that is lost under a running replicator', () => {
-  test('[R23] dropped by hand: red, then a new slot and a new epoch by itself, then green', async () => {
-    const replicator = await world.start();
-    await untilGreen(replicator);
-    const before = await epochId();
-    await eventually(async () => {
-      await world.client.query(
-        `select pg_terminate_backend(active_pid), pg_sleep(0.02) from pg_replication_slots where slot_name = $1`,
-        [world.config.slot],
-      );
-      await world.client.query('select pg_drop_replication_slot($1)', [world.config.slot]);
-      return true;
-    });
-    await eventually(async () => (await epochId()) !== before, { says: 'a new epoch begins' });
-    await untilGreen(replicator);
-    await insertTag(world.client, account, 'after');
-    await eventually(async () => (await world.readNames(account)).includes('after'));
-  });
-
-  test('[R23] its WAL removed for want of a budget: red, then a new slot and a new epoch by itself', async () => {
-    const postgres = await startPostgres({
-      conf: { max_slot_wal_keep_size: '1MB', min_wal_size: '32MB', max_wal_size: '32MB' },
-    });
-    const small = await createWorld(await postgres.createDatabase(), redis.url);
-    try {
-      const replicator = await small.start();
-      await untilGreen(replicator);
-      const before = (await small.control.readControl())?.epoch.id;
-      const admin = await connect(postgres.url);
-      await redis.pause();
-      await eventually(
-        async () => {
-          await small.client.query(`create table if not exists filler (text text)`);
-          await small.client.query(
-            `insert into filler select repeat('x', 1000) from generate_series(1, 20000)`,
-          );
-          await admin.query('select pg_switch_wal()');
-          await admin.query('checkpoint');
-          const slot = await one(admin, 'select wal_status from pg_replication_slots');
-          return slot['wal_status'] === 'lost';
-        },
-        { says: 'the slot is lost', timeoutMs: 20_000 },
-      );
-      await eventually(async () => !(await isGreen(replicator)), { says: 'health is red' });
-      await redis.resume();
-      await eventually(async () => (await small.control.readControl())?.epoch.id !== before, {
-        says: 'a new epoch begins',
-      });
-      await untilGreen(replicator);
-      const reasons = (await replicator.metrics.epochChanges.get()).values.map(
-        (value) => value.labels['reason'],
-      );
-      expect(reasons).toContain('slot_lost');
-      await admin.end();
-    } finally {
-      await small.close();
-      await postgres.remove();
-    }
   });
 });
 
