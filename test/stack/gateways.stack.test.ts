@@ -65,24 +65,16 @@ describe('gateways that fail under load', () => {
     }
   }
 
-  it('[F27] killed and started again, one after the other: clients go on elsewhere from their cursors', async () => {
-    for (const index of [0, 1, 2]) {
-      await gateways.restart(index);
-      await written(20);
-    }
-    await expectEqual();
-    expect(models.every(({ model }) => model.closes.length > 0)).toBe(true);
-    expect(models.some(({ model }) => model.subscribedCount > 1)).toBe(true);
-  });
-
-  it('[F27] asked to stop: its clients are told to come again, and miss nothing', async () => {
-    const port = gateways.running[1]?.port;
+  it('[F27] killed, asked to stop, and started again: clients go on elsewhere from their cursors', async () => {
+    await gateways.restart(0);
     await gateways.running[1]?.stop();
     await written(20);
     await gateways.restart(1);
-    expect(gateways.running[1]?.port).toBe(port);
     await expectEqual();
-    expect(models.flatMap(({ model }) => model.closes)).toContain(1012);
+    const closes = models.flatMap(({ model }) => model.closes);
+    expect(closes).toContain(1006);
+    expect(closes).toContain(1012);
+    expect(models.filter(({ model }) => model.subscribedCount > 1).length).toBeGreaterThan(1);
   });
 
   it('[F27] stopped for longer than the lease and resumed: it catches up, others go on meanwhile', async () => {
@@ -112,7 +104,7 @@ describe('gateways that fail under load', () => {
     expect(models.flatMap(({ model }) => model.closes)).toEqual([]);
   });
 
-  it('[F28] without Redis red and without sockets; green by itself, no resync when nothing was lost', async () => {
+  it('[F28] without Redis, then without a replicator: red, green by itself, no resync', async () => {
     await stack.redis.pause();
     for (const index of [0, 1, 2]) await gateways.untilReadiness(index, 503);
     await eventually(() => models.every(({ model }) => model.closes.includes(1012)), {
@@ -120,10 +112,7 @@ describe('gateways that fail under load', () => {
       says: 'every socket is asked to come again',
     });
     await stack.redis.resume();
-    await expectEqual();
-  });
-
-  it('[F28] the replicator killed: red, green by itself with the next one', async () => {
+    await gateways.untilReady();
     stack.replicator.kill('SIGKILL');
     await stack.replicator.exited;
     for (const index of [0, 1, 2]) await gateways.untilReadiness(index, 503);

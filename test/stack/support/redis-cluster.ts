@@ -16,8 +16,12 @@ export type TestCluster = TestRedis & {
   readonly nodes: readonly TestNode[];
   /** The node that holds a key. */
   holder(key: string): Promise<TestNode>;
-  /** Moves the slot of a key with all that is in it, one key after the other, calling `between` in the middle. */
-  moveSlot(key: string, to: TestNode, between?: () => Promise<void>): Promise<void>;
+  /** Moves the slot of a key with all that is in it: the keys of `first`, or one of them; `between`; then the rest. */
+  moveSlot(
+    key: string,
+    to: TestNode,
+    halfway: { first?: readonly string[]; between: () => Promise<void> },
+  ): Promise<void>;
   /** Until all nodes know each other and hold all slots. */
   untilWhole(): Promise<void>;
 };
@@ -52,9 +56,9 @@ export async function startRedisCluster(): Promise<TestCluster> {
       const slot = Number(await first.command('CLUSTER', 'KEYSLOT', key));
       return findHolder(nodes, slot);
     },
-    moveSlot: async (key, to, between) => {
+    moveSlot: async (key, to, halfway) => {
       const slot = Number(await first.command('CLUSTER', 'KEYSLOT', key));
-      await moveSlot({ nodes, slot, from: await findHolder(nodes, slot), to, between });
+      await moveSlot({ nodes, slot, from: await findHolder(nodes, slot), to, ...halfway });
     },
     untilWhole: async () => {
       await eventually(async () => (await Promise.all(nodes.map(isWhole))).every(Boolean), {
@@ -121,21 +125,21 @@ async function moveSlot(move: {
   slot: number;
   from: TestNode;
   to: TestNode;
-  between: (() => Promise<void>) | undefined;
+  first?: readonly string[];
+  between: () => Promise<void>;
 }): Promise<void> {
-  const { nodes, slot, from, to, between } = move;
+  const { nodes, slot, from, to, first, between } = move;
   const [fromId, toId] = [await idOf(from), await idOf(to)];
+  const list = async (count: number): Promise<string[]> =>
+    (await from.command('CLUSTER', 'GETKEYSINSLOT', slot, count)) as string[];
+  const migrate = async (keys: readonly string[]): Promise<void> => {
+    for (const key of keys) await from.command('MIGRATE', '127.0.0.1', to.port, key, 0, 5_000);
+  };
   await to.command('CLUSTER', 'SETSLOT', slot, 'IMPORTING', fromId);
   await from.command('CLUSTER', 'SETSLOT', slot, 'MIGRATING', toId);
-  let moved = 0;
-  for (;;) {
-    const keys = (await from.command('CLUSTER', 'GETKEYSINSLOT', slot, 1)) as string[];
-    const [key] = keys;
-    if (key === undefined) break;
-    await from.command('MIGRATE', '127.0.0.1', to.port, key, 0, 5_000);
-    if (++moved === 2) await between?.();
-  }
-  if (moved < 2) await between?.();
+  await migrate(first ?? (await list(1)));
+  await between();
+  for (let keys = await list(100); keys.length > 0; keys = await list(100)) await migrate(keys);
   // Its new holder first: no moment in which nobody takes it.
   const others = nodes.filter((node) => node !== to);
   for (const node of [to, ...others]) await node.command('CLUSTER', 'SETSLOT', slot, 'NODE', toId);
