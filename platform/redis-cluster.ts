@@ -71,6 +71,8 @@ export async function infoOfMasters(cluster: Cluster): Promise<string[]> {
     }),
   );
   const holders = new Set(nodes.flatMap((node) => node.masters));
+  // Of no connection nothing follows, least of all that something is lost.
+  if (holders.size === 0) throw new ClarinError('unavailable', 'no node of the Cluster answers');
   const asked = new Map(nodes.map(({ id, info }) => [id, info]));
   return [...holders].map((id) => {
     const info = asked.get(id);
