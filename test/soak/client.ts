@@ -82,7 +82,10 @@ export class SoakClient {
 
   #break(says: string): void {
     const { name, tally } = this.#options;
-    tally.break(`${name}, at ${this.cursor}: ${says}; before: ${this.last.slice(-3).join(' | ')}`);
+    tally.break(
+      `${name}, at ${this.cursor}`,
+      `${says}; before: ${this.last.slice(-3).join(' | ')}`,
+    );
   }
 
   #connect(): void {

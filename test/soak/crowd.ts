@@ -4,7 +4,7 @@ import type { SoakAccount } from './accounts.ts';
 import { SoakClient, type ClientOptions } from './client.ts';
 import { readBecauseOf } from './readers.ts';
 import type { Tally } from './tally.ts';
-import { FEED_TABLES, readTruth, type Rows } from './truth.ts';
+import { FEED_TABLES, readTruth, type Row, type Rows } from './truth.ts';
 import type { Means } from './versions.ts';
 
 type Options = Means & {
@@ -112,13 +112,22 @@ export function differenceOf(
     const ids = new Set([...rows.keys(), ...(copy?.keys() ?? [])]);
     for (const id of ids) {
       const [mine, theirs] = [copy?.get(id), rows.get(id)];
-      if (!isDeepStrictEqual(mine, theirs))
-        return `${table} ${id}: ${shorten(mine)} is ${shorten(theirs)} in Postgres`;
+      if (!isDeepStrictEqual(mine, theirs)) return `${table} ${id}: ${describe(mine, theirs)}`;
     }
   }
   return undefined;
 }
 
-function shorten(row: unknown): string {
-  return row === undefined ? 'absent' : JSON.stringify(row).slice(0, 500);
+/** Of two rows that differ: the columns that do. */
+function describe(mine: Row | undefined, theirs: Row | undefined): string {
+  if (!mine) return `absent, in Postgres ${JSON.stringify(theirs).slice(0, 300)}`;
+  if (!theirs) return `absent in Postgres, the client has ${JSON.stringify(mine).slice(0, 300)}`;
+  return [...new Set([...Object.keys(mine), ...Object.keys(theirs)])]
+    .filter((name) => !isDeepStrictEqual(mine[name], theirs[name]))
+    .map((name) => `${name} ${shorten(mine[name])} is ${shorten(theirs[name])} in Postgres`)
+    .join(', ');
+}
+
+function shorten(value: unknown): string {
+  return value === undefined ? 'absent' : JSON.stringify(value).slice(0, 120);
 }

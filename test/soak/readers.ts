@@ -109,7 +109,8 @@ async function readOwnWrite(options: Options, account: SoakAccount): Promise<voi
   const version = versionOf(row.table, shown) ?? 0;
   if (version < newest.version)
     tally.break(
-      `${path} with Clarin-Min-Commit shows version ${version}, ${newest.version} was asked for (${answer.cache})`,
+      path,
+      `with Clarin-Min-Commit shows version ${version}, ${newest.version} was asked for (${answer.cache})`,
     );
   tally.add('own writes read');
   judge(options, { path, answer, startedMs });
@@ -128,7 +129,8 @@ export async function readBecauseOf(
   const version = versionOf(row.table, shown) ?? 0;
   if (version < row.version)
     tally.break(
-      `${path} shows version ${version} (${answer.cache}) after the event of ${row.version}`,
+      path,
+      `shows version ${version} (${answer.cache}) after the event of ${row.version}`,
     );
   tally.add('reads because of an event');
 }
@@ -153,14 +155,15 @@ function judge(
     const floor = cursor ? ledger.floorAt(table, row.id, cursor.lsn) : 0;
     if (version < floor)
       tally.break(
-        `${path} shows version ${version} of ${table} ${row.id} (${answer.cache}) at ${answer.cursor}, which has ${floor}`,
+        path,
+        `shows version ${version} of ${table} ${row.id} (${answer.cache}) at ${answer.cursor}, which has ${floor}`,
       );
     tally.add('versions compared');
     if (answer.cache !== 'hit') continue;
     const ageMs = ledger.ageOf({ table, id: row.id, version }, startedMs);
     tally.note('stalest hit, ms', ageMs);
     if (ageMs > STALE_MS_MAX)
-      tally.break(`${path} is a hit of version ${version}, which was over for ${ageMs} ms`);
+      tally.break(path, `is a hit of version ${version}, which was over for ${ageMs} ms`);
   }
 }
 

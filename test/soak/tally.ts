@@ -3,7 +3,7 @@ export class Tally {
   readonly counts = new Map<string, number>();
   /** The largest of each, with the unit in its name. */
   readonly worst = new Map<string, number>();
-  /** Promises that were broken, in words, the first of them. */
+  /** Promises that were broken, in words. */
   readonly broken: string[] = [];
 
   add(name: string, count = 1): void {
@@ -14,9 +14,12 @@ export class Tally {
     this.worst.set(name, Math.max(this.worst.get(name) ?? -Infinity, value));
   }
 
-  break(says: string): void {
+  /** Of each kind the first few: one slip of the code breaks hundreds. `where`: whose it is, which is not part of the kind. */
+  break(where: string, says: string): void {
     this.add('promises broken');
-    if (this.broken.length < BROKEN_MAX) this.broken.push(says);
+    const kind = `broken: ${says.replaceAll(/\S*\d\S*/g, '#').slice(0, 40)}`;
+    this.add(kind);
+    if (this.count(kind) <= OF_A_KIND_MAX) this.broken.push(`${where}: ${says}`);
   }
 
   count(name: string): number {
@@ -32,4 +35,4 @@ export class Tally {
   }
 }
 
-const BROKEN_MAX = 50;
+const OF_A_KIND_MAX = 3;
