@@ -7,7 +7,7 @@ import type { Log } from '../../platform/log.ts';
 import type { Metrics } from '../../platform/metrics.ts';
 import type { Connection } from './connection.ts';
 import { encodeMessage } from './frame.ts';
-import { Room, type Member, type Subscription } from './room.ts';
+import { Room, type Member, type Subscription, type Turn } from './room.ts';
 import { parseSignal } from './signal.ts';
 
 /** Where a gateway's commits come from: one account at a time, while it has sockets here. */
@@ -106,12 +106,12 @@ export class Hub {
    */
   deliver(commits: readonly AccountCommit[], position: Lsn): void {
     const epoch = this.#mustBeOpen();
-    const dirty = new Set<Connection>();
+    const turn = { epoch: epoch.id, dirty: new Set<Connection>(), bytes: 0 };
     for (const commit of commits) {
       const room = this.#rooms.get(commit.accountId);
-      if (room) this.#deliverToRoom(room, commit, { epoch: epoch.id, dirty });
+      if (room) this.#deliverToRoom(room, commit, turn);
     }
-    for (const connection of dirty) connection.flush();
+    for (const connection of turn.dirty) connection.flush();
     const last = commits[commits.length - 1];
     if (last) this.#newest = maxLsn(this.#newest, last.lsn);
     this.#advance(position);
@@ -122,18 +122,14 @@ export class Hub {
     const epoch = this.#mustBeOpen();
     const room = this.#rooms.get(accountId);
     if (!room) return;
-    const dirty = new Set<Connection>();
-    for (const commit of commits) this.#deliverToRoom(room, commit, { epoch: epoch.id, dirty });
-    for (const connection of dirty) connection.flush();
+    const turn = { epoch: epoch.id, dirty: new Set<Connection>(), bytes: 0 };
+    for (const commit of commits) this.#deliverToRoom(room, commit, turn);
+    for (const connection of turn.dirty) connection.flush();
     room.through = room.through === undefined ? through : maxLsn(room.through, through);
     this.#wake();
   }
 
-  #deliverToRoom(
-    room: Room,
-    commit: AccountCommit,
-    turn: { epoch: string; dirty: Set<Connection> },
-  ): void {
+  #deliverToRoom(room: Room, commit: AccountCommit, turn: Turn): void {
     const through = this.through(room.accountId);
     if (through !== undefined && commit.lsn <= through) return;
     try {

@@ -5,6 +5,11 @@
  * the socket's own pace: a burst must not close a reader that is fast enough for it.
  */
 export const TURN_BYTES_MAX = 1024 * 1024;
+/**
+ * Queued in one turn for all sockets together before they are sent: what does not leave is known only then, and the next
+ * commit must not be queued for a thousand readers of whom nobody reads.
+ */
+export const FLUSH_ABOVE_BYTES = 16 * 1024 * 1024;
 /** Bytes that wait in all sockets of a server together, and into how many shares what is free of them is divided. */
 export const BACKLOG_BYTES_MAX = 128 * 1024 * 1024;
 export const BACKLOG_SHARES = 8;

@@ -7,7 +7,7 @@ import { selectChanges, type Audience } from './audience.ts';
 import type { Connection } from './connection.ts';
 import { isConcerned, whoIsConcerned } from './control-change.ts';
 import { encodeCommitFrames, measureChanges } from './frame.ts';
-import { TURN_BYTES_MAX } from './limits.ts';
+import { FLUSH_ABOVE_BYTES, TURN_BYTES_MAX } from './limits.ts';
 import { mayReceive, type Signal } from './signal.ts';
 
 /**
@@ -45,10 +45,12 @@ export type Member = {
 
 type Topic = { readonly audience: Audience; readonly subscriptions: Set<Subscription> };
 
-type Turn = {
+export type Turn = {
   readonly epoch: string;
   /** Connections to flush when the turn is over. */
   readonly dirty: Set<Connection>;
+  /** Queued for them, each counted for itself. */
+  bytes: number;
 };
 
 /** One account's sockets here. Frames are encoded once per topic, that is per distinct subscription. */
@@ -103,6 +105,10 @@ export class Room {
       }
     }
     for (const topic of this.#topics.values()) this.#deliverTo(topic, commit, turn);
+    if (turn.bytes < FLUSH_ABOVE_BYTES) return;
+    for (const connection of turn.dirty) connection.flush();
+    turn.dirty.clear();
+    turn.bytes = 0;
   }
 
   #deliverTo(topic: Topic, commit: AccountCommit, turn: Turn): void {
@@ -124,8 +130,10 @@ export class Room {
       }
       const { member } = subscription;
       const offer = member.connection.offer(frames, bytes);
-      if (offer === 'queued') turn.dirty.add(member.connection);
-      else if (offer === 'later') member.fallBehind(subscription, before);
+      if (offer === 'queued') {
+        turn.dirty.add(member.connection);
+        turn.bytes += bytes;
+      } else if (offer === 'later') member.fallBehind(subscription, before);
       else member.closeSlow();
     }
   }

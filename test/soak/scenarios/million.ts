@@ -41,7 +41,7 @@ export const million: Scenario = async ({ scale, say }) => {
     const shows = await new Watcher({ url: feed, account: large }).start();
     const place = { stand, large, neighbours, shows, say };
     const writers = startWriters(place);
-    const usual = await measureUsual(place, Math.max(5_000, USUAL_MS * scale));
+    const usual = await measureUsual(place, Math.max(2_000, USUAL_MS * scale));
     say(
       `usual: p50 ${usual.p50.toFixed(1)} ms, p99 ${usual.p99.toFixed(1)} ms of ${usual.count} commits`,
     );
