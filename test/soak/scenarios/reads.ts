@@ -32,6 +32,8 @@ const TURN_MS = 50;
 const BREAKS = 48;
 const BREAKS_LEAST = 4;
 const STALE_SHOWN = 10;
+/** Shorter than a lease lives: readers go on trusting the cache meanwhile. */
+const HELD_MS = 1_500;
 
 type Options = ScenarioOptions & Pick<ReadsOrder, 'without'>;
 type Place = {
@@ -221,7 +223,7 @@ async function holdCommits({ stand }: Place): Promise<void> {
   for (const name of ['nobody', '']) {
     await stand.sql(`alter system set synchronous_standby_names = '${name}'`);
     await stand.sql('select pg_reload_conf()');
-    await pause(400);
+    await pause(HELD_MS);
   }
 }
 
