@@ -7,7 +7,12 @@ import { FILL, runScript } from '../../../platform/cache/scripts.ts';
 import { CacheWriter } from '../../../platform/cache/writer.ts';
 import { createLog } from '../../../platform/log.ts';
 import { createMetrics, type Metrics } from '../../../platform/metrics.ts';
-import { createRedis, type RedisClient } from '../../../platform/redis.ts';
+import {
+  assertRedisFits,
+  createRedis,
+  infoOfAll,
+  type RedisClient,
+} from '../../../platform/redis.ts';
 import {
   startRedisCluster,
   type TestCluster,
@@ -19,6 +24,8 @@ import { lsn } from './world.ts';
 
 const IDENTITY = { systemId: '1', timeline: 1, slot: 'test', publication: 'p' };
 const ROW = { family: 'leads.row', field: '5' };
+/** The last thing the client was told is TRYAGAIN or MOVED. */
+const SENT_TO_AND_FRO = 'Too many Cluster redirections';
 const log = createLog({ component: 'cache', level: 'silent' });
 
 /** What one process with one memory gave for free: who answered, and that a script finds all of its keys. */
@@ -100,7 +107,7 @@ describe('the cache protocol in a Redis Cluster', () => {
     await cluster.moveSlot(names[0] ?? '', to, {
       first: names.slice(0, 2),
       between: async () => {
-        await expect(runScript(redis, FILL, names, args)).rejects.toThrow('TRYAGAIN');
+        await expect(runScript(redis, FILL, names, args)).rejects.toThrow(SENT_TO_AND_FRO);
         const undeclared = FILL.source.replace('KEYS[3]', "KEYS[2] .. '/' .. ARGV[1]");
         expect(await redis.eval(undeclared, 2, ...names.slice(0, 2), ...args)).toBe('stored');
       },
@@ -113,7 +120,7 @@ describe('the cache protocol in a Redis Cluster', () => {
     const to = cluster.nodes.find((one) => one !== node);
     if (!to) throw new Error('there is one node only');
     await cluster.moveSlot(keys().head, to, {
-      between: () => expect(apply(120)).rejects.toThrow('TRYAGAIN'),
+      between: () => expect(apply(120)).rejects.toThrow(SENT_TO_AND_FRO),
     });
     await apply(120);
     expect(await redis.hget(keys().head, 'w')).toBe(lsnToHex(lsn(120)));
@@ -135,6 +142,28 @@ describe('the cache protocol in a Redis Cluster', () => {
         says: 'the epoch is lost',
       },
     );
+  });
+
+  it('is found by one address, and a node that is named as if it were one Redis is refused', async () => {
+    const url = cluster.nodes[1]?.url ?? '';
+    const found = createRedis({ url: `${url}?cluster=true`, name: 'test', log });
+    const mistaken = createRedis({ url, name: 'test', log });
+    try {
+      await Promise.all([found.connect(), mistaken.connect()]);
+      await assertRedisFits(found);
+      expect(await infoOfAll(found)).toHaveLength(3);
+      await expect(assertRedisFits(mistaken)).rejects.toThrow(
+        /REDIS_URL names one node of a Cluster/,
+      );
+    } finally {
+      found.disconnect();
+      mistaken.disconnect();
+    }
+  });
+
+  it('[C15] of no connection nothing follows: the epoch is not lost when nobody answers', async () => {
+    redis.disconnect();
+    await expect(control.readRunId()).rejects.toThrow('no node of the Cluster answers');
   });
 
   // Last: what a node has saved is there whenever it starts again.

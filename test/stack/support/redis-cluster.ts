@@ -138,9 +138,12 @@ async function moveSlot(move: {
   await to.command('CLUSTER', 'SETSLOT', slot, 'IMPORTING', fromId);
   await from.command('CLUSTER', 'SETSLOT', slot, 'MIGRATING', toId);
   await migrate(first ?? (await list(1)));
-  await between();
-  for (let keys = await list(100); keys.length > 0; keys = await list(100)) await migrate(keys);
-  // Its new holder first: no moment in which nobody takes it.
-  const others = nodes.filter((node) => node !== to);
-  for (const node of [to, ...others]) await node.command('CLUSTER', 'SETSLOT', slot, 'NODE', toId);
+  try {
+    await between();
+  } finally {
+    for (let keys = await list(100); keys.length > 0; keys = await list(100)) await migrate(keys);
+    // Its new holder first: no moment in which nobody takes it.
+    for (const node of [to, ...nodes.filter((one) => one !== to)])
+      await node.command('CLUSTER', 'SETSLOT', slot, 'NODE', toId);
+  }
 }
