@@ -2,7 +2,7 @@ import { eventually } from '../support/eventually.ts';
 import type { Ground } from '../support/servers.ts';
 import { createAccounts, type SoakAccount } from './accounts.ts';
 import { openCrowd, type Crowd } from './crowd.ts';
-import type { Fault, Random } from './faults/fault.ts';
+import type { Fault } from './faults/fault.ts';
 import { Ledger } from './ledger.ts';
 import { sampleMemory } from './memory.ts';
 import { findMutations, type Mutation } from './mutations.ts';
@@ -13,7 +13,7 @@ import { settle, untilGreen } from './settle.ts';
 import { Tally } from './tally.ts';
 import { openTruth } from './truth.ts';
 import { startWorkload } from './workload.ts';
-import { openWorld, type OwnWorld } from './world.ts';
+import { openWorld } from './world.ts';
 import type { Means } from './versions.ts';
 
 export type SoakOptions = {
@@ -49,6 +49,8 @@ type Running = Means & {
   readonly tally: Tally;
   readonly mutations: ReadonlyMap<number, readonly Mutation[]>;
   readonly lists: readonly string[];
+  /** Faults whose turn is to come. */
+  readonly due: Fault[];
 };
 
 /** For a machine that does much else besides: what it really took is in the table. */
@@ -85,7 +87,7 @@ export async function runSoak(options: SoakOptions): Promise<Soaked> {
     const means = { world, ledger, rest: createRest(world, random), random };
     const [first] = accounts;
     const lists = first ? await findLists(means, first) : [];
-    const running = { ...means, options, truth, accounts, tally, mutations, lists };
+    const running = { ...means, options, truth, accounts, tally, mutations, lists, due: [] };
     crowd = openCrowd(running);
     await untilLive(crowd);
     log(`${crowd.clients.length} clients of ${accounts.length} accounts are live`);
@@ -132,7 +134,7 @@ async function runRound(
   crowd: Crowd,
   { number, log }: { number: number; log: (says: string) => void },
 ): Promise<string[]> {
-  const { options, world, random, tally, accounts, lists } = running;
+  const { options, world, tally, accounts, lists } = running;
   const failures: string[] = [];
   const paths = new Map<number, readonly string[]>();
   for (const account of accounts) paths.set(account.id, await choosePaths(running, account, lists));
@@ -140,12 +142,11 @@ async function runRound(
   const workload = startWorkload({ ...running, writers: 3 });
   const readers = startReaders(running, paths);
   await letPass(options.workMs);
-  const chosen = chooseFaults(options, world, random);
+  const chosen = chooseFaults(running);
   log(`round ${number}: ${chosen.map(({ name }) => name).join(', ') || 'no fault'}`);
-  const ends = await Promise.all(chosen.map((fault) => inject(running, fault, log)));
-  failures.push(...ends.flat());
   const within = Math.max(GREEN_MS, ...chosen.map(({ greenWithinMs }) => greenWithinMs));
   try {
+    failures.push(...(await injectAll(running, chosen, { within, log })));
     const greenMs = await untilGreen(world, within);
     for (const { name } of chosen) tally.note(`green after ${name}, ms`, greenMs);
     await letPass(options.workMs);
@@ -174,32 +175,55 @@ async function runRound(
   return failures;
 }
 
+/** What one fault hindered another in is tried again alone: then it must go. Answers what did not. */
+async function injectAll(
+  running: Running,
+  chosen: readonly Fault[],
+  { within, log }: { within: number; log: (says: string) => void },
+): Promise<string[]> {
+  const ends = await Promise.all(chosen.map((fault) => inject(running, fault, log)));
+  const failed = chosen.filter((_fault, index) => ends[index] !== undefined);
+  if (chosen.length < 2) return ends.filter((end) => end !== undefined);
+  const failures: string[] = [];
+  for (const fault of failed) {
+    log(`once more, alone: ${ends[chosen.indexOf(fault)] ?? ''}`);
+    running.tally.add('faults hindered by others');
+    await untilGreen(running.world, within);
+    const end = await inject(running, fault, log);
+    if (end !== undefined) failures.push(end);
+  }
+  return failures;
+}
+
+/** Answers why it could not be done, or what did not follow. */
 async function inject(
   { world, random, tally }: Running,
   fault: Fault,
   log: (says: string) => void,
-): Promise<string[]> {
+): Promise<string | undefined> {
   try {
     const { says, figures = {} } = await fault.run(world, random);
     log(`${fault.name}: ${says} ${JSON.stringify(figures)}`);
     for (const [name, value] of Object.entries(figures))
       tally.note(`${fault.name}: ${name}`, value);
-    return [];
+    return undefined;
   } catch (error) {
-    return [`${fault.name}: ${error instanceof Error ? error.message : String(error)}`];
+    return `${fault.name}: ${error instanceof Error ? error.message : String(error)}`;
   }
 }
 
-/** One, or some that bear each other. */
-function chooseFaults(options: SoakOptions, world: OwnWorld, random: Random): Fault[] {
-  const fitting = options.faults.filter((fault) => fault.fits(world));
+/** One, or some that bear each other. Each fault comes once before any comes again: what is chosen is taken out of `due`. */
+function chooseFaults({ options, world, random, due }: Running): Fault[] {
   const chosen: Fault[] = [];
   const count = 1 + random(options.faultsAtOnce);
-  for (let tries = 0; tries < 20 && chosen.length < count && fitting.length > 0; tries++) {
-    const fault = fitting[random(fitting.length)];
-    if (!fault || chosen.includes(fault)) continue;
+  for (let tries = 0; tries < 20 && chosen.length < count; tries++) {
+    if (due.length === 0) due.push(...options.faults);
+    const fitting = due.filter((fault) => !chosen.includes(fault) && fault.fits(world));
+    const fault = fitting[random(Math.max(1, fitting.length))];
+    if (!fault) break;
     if (chosen.length > 0 && (fault.isAlone || chosen.some(({ isAlone }) => isAlone))) continue;
     chosen.push(fault);
+    due.splice(due.indexOf(fault), 1);
   }
   return chosen;
 }

@@ -20,10 +20,10 @@ describe('a soak, in short', () => {
         },
         seed: 6,
         forMs: 240_000,
-        roundsMax: 2,
-        workMs: 3_000,
+        roundsMax: CHOSEN.length,
+        workMs: 2_000,
         faults: FAULTS.filter(({ name }) => CHOSEN.includes(name)),
-        faultsAtOnce: 2,
+        faultsAtOnce: 1,
         replicators: 2,
         say: (line) => said.push(line),
       });
