@@ -6,7 +6,7 @@ import type { Stack } from './stack.ts';
 export type Gateways = {
   readonly running: readonly RunningRole[];
   /** Another one at every call, in turn: a client that comes back comes back elsewhere. */
-  next(): string;
+  readonly next: () => string;
   /** kill -9, and the same one again. */
   restart(index: number): Promise<void>;
   /** Until all of them are ready. */
