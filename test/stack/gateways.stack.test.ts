@@ -2,7 +2,7 @@ import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Database } from '../../platform/postgres.ts';
 import { eventually } from '../support/services.ts';
-import { openTruth, startModel, untilEqual } from './support/compare.ts';
+import { openTruth, startModelAt, untilEqual } from './support/compare.ts';
 import { startGateways, type Gateways } from './support/gateways.ts';
 import { startLoad, untilWritten, type Load } from './support/load.ts';
 import type { ModelClient } from './support/model-client.ts';
@@ -38,7 +38,13 @@ describe('gateways that fail under load', () => {
     models = await Promise.all(
       [0, 1, 2, 3, 4, 5].map(async (index) => {
         const account = stack.accounts[index % 2 === 0 ? 0 : 1];
-        const model = await startModel(stack, truth, account, TABLES, gateways.next);
+        const model = await startModelAt({
+          stack,
+          truth,
+          account,
+          tables: TABLES,
+          server: gateways.next,
+        });
         return { model, accountId: account.id };
       }),
     );

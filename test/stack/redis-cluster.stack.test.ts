@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { accountKeys, controlKeys } from '../../domain/cache-key.ts';
 import type { Database } from '../../platform/postgres.ts';
 import { eventually } from '../support/services.ts';
-import { openTruth, startModel, untilEqual } from './support/compare.ts';
+import { openTruth, startModelAt, untilEqual } from './support/compare.ts';
 import { startGateways, type Gateways } from './support/gateways.ts';
 import { findStaleReads, startLoad, untilWritten, type Load } from './support/load.ts';
 import type { ModelClient } from './support/model-client.ts';
@@ -40,7 +40,7 @@ describe('a Redis Cluster under load', () => {
       [0, 1, 2, 3].map(async (index) => {
         const account = stack.accounts[index % 2 === 0 ? 0 : 1];
         const server = index < 2 ? () => stack.replicator.url : gateways.next;
-        const model = await startModel(stack, truth, account, TABLES, server);
+        const model = await startModelAt({ stack, truth, account, tables: TABLES, server });
         return { model, accountId: account.id };
       }),
     );

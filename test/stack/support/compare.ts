@@ -46,13 +46,25 @@ function snapshotOf(stack: Stack, truth: Database, account: TestAccount): Snapsh
   };
 }
 
-export async function startModel(
+export function startModel(
   stack: Stack,
   truth: Database,
   account: TestAccount,
   tables: readonly SubscribedTable[],
-  server: () => string = () => stack.replicator.url,
 ): Promise<ModelClient> {
+  const server = (): string => stack.replicator.url;
+  return startModelAt({ stack, truth, account, tables, server });
+}
+
+/** `server`: asked for each connection. */
+export async function startModelAt(at: {
+  stack: Stack;
+  truth: Database;
+  account: TestAccount;
+  tables: readonly SubscribedTable[];
+  server: () => string;
+}): Promise<ModelClient> {
+  const { stack, truth, account, tables, server } = at;
   return new ModelClient({
     url: () => `${server().replace('http', 'ws')}/feed`,
     token: () => account.token,
