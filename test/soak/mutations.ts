@@ -22,6 +22,7 @@ const KINDS: readonly string[] = [
 const LEFT_ALONE = new Set([
   'accounts.is_active',
   'users.is_active',
+  'users.is_super_admin',
   'sessions.expires_at',
   'sessions.revoked_at',
   'roles.permissions',
