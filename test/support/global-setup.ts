@@ -17,6 +17,7 @@ import { canEnter, findServiceUser } from '../../platform/services/service-user.
 import { startWatchdog } from '../../platform/services/watchdog.ts';
 import { RUN_MARK, runDirectoryPrefix } from './children.ts';
 import { startContainers } from './containers.ts';
+import { POSTGRES_SERVERS } from './postgres-servers.ts';
 import { dropTemplate, prepareTemplate } from './databases.ts';
 
 /** `url`: superuser, database `postgres`. `template`: what databases of a test are cloned from. */
@@ -62,9 +63,6 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     await services.stop();
   };
 }
-
-/** As many as vitest.config.ts allows. */
-const WORKERS_MAX = 2;
 
 /**
  * Generous, because every test file brings its own processes; fast, because nothing here must
@@ -156,7 +154,7 @@ async function startOwn({ base, redisBinary, runDirectory }: Place, urls: Urls) 
     });
   const postgres =
     urls.postgres === undefined
-      ? await Promise.all([...Array(WORKERS_MAX).keys()].map(startOne))
+      ? await Promise.all([...Array(POSTGRES_SERVERS).keys()].map(startOne))
       : [];
   const redis =
     urls.redis === undefined
