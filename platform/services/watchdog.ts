@@ -10,7 +10,10 @@ type Watched = { readonly pid: number; readonly signal: 'INT' | 'TERM' };
  * It is a session of its own, so that Ctrl-C does not end it first.
  */
 export function startWatchdog(watched: readonly Watched[]): Watchdog {
-  const kills = watched.map(({ pid, signal }) => `kill -s ${signal} ${pid}`).join('; ');
+  // One that was stopped hears of nothing before it goes on.
+  const kills = watched
+    .map(({ pid, signal }) => `kill -s ${signal} ${pid}; kill -s CONT ${pid}`)
+    .join('; ');
   const child = spawn('/bin/sh', ['-c', `read word; [ "$word" = stopped ] || { ${kills}; }`], {
     cwd: '/',
     detached: true,

@@ -1,9 +1,9 @@
-import { chmod, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findPostgresBinaries } from '../../platform/services/postgres-binaries.ts';
 import { findRedis } from '../../platform/services/redis-binary.ts';
-import type { ServiceUser } from '../../platform/services/processes.ts';
+import { isAlive, type ServiceUser } from '../../platform/services/processes.ts';
 import { canEnter, findServiceUser } from '../../platform/services/service-user.ts';
 import type { Ground } from '../support/servers.ts';
 
@@ -18,7 +18,9 @@ const SETTINGS = {
 /** For a soak outside of vitest. The caller removes it. */
 export async function layGround(): Promise<Ground & { remove(): Promise<void> }> {
   const user = await findServiceUser();
-  const directory = await mkdtemp(join(await findParent(user), 'clarin-soak-'));
+  const parent = await findParent(user);
+  await removeForgotten(parent);
+  const directory = await mkdtemp(join(parent, `clarin-soak-${process.pid}-`));
   await chmod(directory, 0o755);
   const cacheDirectory = join(directory, 'cache');
   await mkdir(cacheDirectory);
@@ -43,4 +45,13 @@ async function findParent(user: ServiceUser | undefined): Promise<string> {
   for (const directory of [tmpdir(), '/var/tmp'])
     if (await canEnter(directory, user)) return directory;
   return tmpdir();
+}
+
+/** Directories of soaks that were killed. */
+async function removeForgotten(parent: string): Promise<void> {
+  for (const name of await readdir(parent)) {
+    const pid = /^clarin-soak-(\d+)-/.exec(name)?.[1];
+    if (pid === undefined || isAlive(Number(pid))) continue;
+    await rm(join(parent, name), { recursive: true, force: true });
+  }
 }

@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url';
+import { startWatchdog } from '../../platform/services/watchdog.ts';
 import { spawnRole, type RunningRole } from '../support/spawn-role.ts';
 import type { SoakProcess } from './faults/fault.ts';
 import type { Link } from './faults/link.ts';
@@ -19,8 +20,14 @@ type What = {
 
 /** Starts it and starts it again whenever it ends, until it is stopped. */
 export async function supervise(what: What): Promise<Supervised> {
-  const launch = (): Promise<RunningRole> =>
-    spawnRole(what.role, what.environment, { until: 'nothing', program: PROGRAM });
+  const launch = async (): Promise<RunningRole> => {
+    const { role, environment } = what;
+    const started = await spawnRole(role, environment, { until: 'nothing', program: PROGRAM });
+    // The channel tells it when we are gone, unless a fault has stopped it.
+    const watchdog = startWatchdog([{ pid: started.pid, signal: 'TERM' }]);
+    void started.exited.then(() => watchdog.dismiss());
+    return started;
+  };
   let running = await launch();
   let isAlive = true;
   let isOver = false;

@@ -7,6 +7,7 @@ import {
 import { findFreePort } from '../../platform/services/ports.ts';
 import type { RedisBinary } from '../../platform/services/redis-binary.ts';
 import { startRedisServer } from '../../platform/services/redis-server.ts';
+import { startWatchdog } from '../../platform/services/watchdog.ts';
 import { endChildren } from './children.ts';
 import { cloneDatabase, prepareTemplate, type TestDatabase } from './databases.ts';
 
@@ -37,8 +38,8 @@ export async function openRedis(
 ): Promise<TestRedis> {
   const directory = await mkdtemp(join(parent, 'redis-'));
   const port = await findFreePort();
-  const launch = () =>
-    startRedisServer({
+  const launch = async () => {
+    const started = await startRedisServer({
       binary: redisBinary,
       port,
       directory,
@@ -46,6 +47,9 @@ export async function openRedis(
       settings,
       logFile: join(directory, 'log'),
     });
+    watch(started, 'TERM');
+    return started;
+  };
   let running = await launch();
   const start = async (): Promise<void> => {
     running = await launch();
@@ -97,10 +101,15 @@ export async function openPostgres(
   };
   // mkdtemp makes directories for oneself only; Postgres may run as somebody else.
   await chmod(parent, 0o755);
-  let running = await startEmbeddedPostgres(options);
+  const launch = async () => {
+    const started = await startEmbeddedPostgres(options);
+    watch(started, 'INT');
+    return started;
+  };
+  let running = await launch();
   let template: Promise<string> | undefined;
   const start = async (): Promise<void> => {
-    running = await startEmbeddedPostgres(options);
+    running = await launch();
   };
   return {
     url: running.url,
@@ -124,4 +133,14 @@ export async function openPostgres(
       await rm(parent, { recursive: true, force: true });
     },
   };
+}
+
+/** Whoever starts it may be killed: then it ends too. */
+function watch(
+  { pid, ended }: { pid: number; ended: Promise<unknown> },
+  signal: 'INT' | 'TERM',
+): void {
+  const watchdog = startWatchdog([{ pid, signal }]);
+  // Its number may belong to somebody else afterwards.
+  void ended.then(() => watchdog.dismiss());
 }
