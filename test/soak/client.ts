@@ -39,12 +39,17 @@ export class SoakClient {
   tables = new Map<string, Rows>();
   cursor: string | undefined;
   isLive = false;
+  /** How often it was told that the epoch of what it holds is over. */
+  epochsEnded = 0;
   /** The newest commits, in words. */
   readonly last: string[] = [];
   readonly #options: ClientOptions;
   #socket: WebSocket | undefined;
   #parts: CommitMessage[] = [];
   #isOver = false;
+  /** Messages that have come, and how many had when it last subscribed. */
+  #arrived = 0;
+  #arrivedBefore = 0;
   readonly #versions: VersionCheck;
 
   constructor(options: ClientOptions) {
@@ -103,8 +108,9 @@ export class SoakClient {
       for (const mark of this.#options.foreign)
         if (text.includes(mark)) this.#break(`it got ${mark}: ${text.slice(0, 300)}`);
       const message = JSON.parse(text) as ServerMessage;
+      const arrival = ++this.#arrived;
       // In order, also when a snapshot is being read in the middle.
-      queue = queue.then(() => this.#receive(socket, message));
+      queue = queue.then(() => this.#receive(socket, message, arrival));
     });
     socket.on('error', () => undefined);
     socket.on('close', (code) => {
@@ -116,7 +122,7 @@ export class SoakClient {
     });
   }
 
-  async #receive(socket: WebSocket, message: ServerMessage): Promise<void> {
+  async #receive(socket: WebSocket, message: ServerMessage, arrival: number): Promise<void> {
     if (this.#socket !== socket || this.#isOver) return;
     switch (message.type) {
       case 'welcome':
@@ -127,12 +133,17 @@ export class SoakClient {
       case 'subscribed':
         this.isLive = true;
         this.#options.tally.add('subscriptions');
+        if (!isSameEpoch(this.cursor, message.cursor))
+          this.#break(`goes on at ${message.cursor} without a word about its past`);
         return this.#advance(message.cursor);
       case 'commit':
         return this.#commit(message);
       case 'resync':
+        // It had come before this subscription was asked for, and is not about it: it was read too late.
+        if (message.id === undefined && arrival <= this.#arrivedBefore) return undefined;
         this.isLive = false;
         this.#options.tally.add(`resync ${message.reason}`);
+        if (message.reason === 'epoch') this.epochsEnded++;
         this.#parts = [];
         await this.#read();
         return this.#subscribe(socket);
@@ -174,6 +185,7 @@ export class SoakClient {
   #subscribe(socket: WebSocket): void {
     const tables = this.#options.tables.map((table) => ({ table }));
     const message = { type: 'subscribe', id: ID, tables, since: this.cursor };
+    this.#arrivedBefore = this.#arrived;
     socket.send(JSON.stringify(message), () => undefined);
   }
 
@@ -189,7 +201,7 @@ export class SoakClient {
     this.#parts = [];
     if (!isBefore(this.cursor, message.cursor))
       this.#break(`${message.cursor} after ${this.cursor}`);
-    this.#versions.check(changes, message.cursor);
+    this.#versions.check(changes, message);
     for (const change of changes) await this.#change(change);
     const tally = this.#options.tally;
     tally.add('events', changes.length);
@@ -259,4 +271,8 @@ function isBefore(left: string | undefined, right: string | undefined): boolean 
   const [a, b] = [parseCursor(left), parseCursor(right)];
   if (!a || !b || a.epoch !== b.epoch) return false;
   return a.lsn < b.lsn;
+}
+
+function isSameEpoch(left: string | undefined, right: string): boolean {
+  return left === undefined || parseCursor(left)?.epoch === parseCursor(right)?.epoch;
 }

@@ -15,6 +15,8 @@ type Options = Means & {
 
 export type Crowd = {
   readonly clients: readonly SoakClient[];
+  /** Those that do nothing by themselves that would cut them off. */
+  steady(): SoakClient[];
   /** No more drops and dawdling: everybody comes to rest. */
   calm(): void;
   /** Everybody at his habits again. */
@@ -57,6 +59,8 @@ export function openCrowd(options: Options): Crowd {
   const timer = setInterval(act, 400);
   return {
     clients,
+    steady: () =>
+      habits.filter(({ kind }) => kind === 'steady').flatMap(({ at }) => clients[at] ?? []),
     calm: () => {
       isCalm = true;
     },

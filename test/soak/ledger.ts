@@ -1,4 +1,4 @@
-import type { Lsn } from '../../domain/lsn.ts';
+import { formatLsn, LSN_ZERO, type Lsn } from '../../domain/lsn.ts';
 
 export type VersionedTable = 'leads' | 'contacts';
 
@@ -12,8 +12,27 @@ export type Group = {
   isTaken: boolean;
 };
 
-type Commit = { readonly version: number; readonly lsn: Lsn; readonly atMs: number };
+/** Where a version was committed: its record begins at or behind `from` and ends at or before `lsn`. */
+export type Committed = {
+  readonly version: number;
+  readonly from?: Lsn | undefined;
+  readonly lsn: Lsn;
+  /** Its low 32 bits, as the feed has them; undefined where the writer could not ask. */
+  readonly xid?: number | undefined;
+};
+
+type Commit = Committed & { readonly atMs: number };
 type Known = { readonly group: Group; readonly commits: Commit[] };
+
+/** An event that brought a version, and who is told when it was not committed there. */
+export type Sighting = {
+  readonly table: string;
+  readonly id: number;
+  readonly version: number;
+  readonly lsn: Lsn;
+  readonly xid: number;
+  readonly complain: (says: string) => void;
+};
 
 const COMMITS_KEPT = 2_000;
 
@@ -24,6 +43,8 @@ const COMMITS_KEPT = 2_000;
 export class Ledger {
   readonly groups: readonly Group[];
   readonly #byRow = new Map<string, Known>();
+  /** Of versions that came before their writer heard of his own commit. */
+  readonly #early = new Set<Sighting>();
 
   constructor(groups: readonly Group[]) {
     this.groups = groups;
@@ -37,14 +58,54 @@ export class Ledger {
     return this.#byRow.get(`${table} ${id}`)?.group;
   }
 
-  /** `lsn`: at or behind the end of the commit. `atMs`: when it was known to be committed. */
-  note(group: Group, version: number, lsn: Lsn, atMs = performance.now()): void {
+  /** `atMs`: when it was known to be committed. Without `from` it is known only to follow the version before. */
+  note(group: Group, committed: Committed, atMs = performance.now()): void {
     const [first] = group.rows;
     const known = first && this.#byRow.get(`${first.table} ${first.id}`);
     if (!known) throw new Error('a group that is not in the ledger');
-    group.version = version;
-    known.commits.push({ version, lsn, atMs });
+    const from = committed.from ?? known.commits.at(-1)?.from;
+    group.version = committed.version;
+    known.commits.push({ ...committed, from, atMs });
     if (known.commits.length > COMMITS_KEPT) known.commits.shift();
+    for (const sighting of this.#early)
+      if (this.groupOf(sighting.table, sighting.id) === group) this.#judge(known, sighting);
+  }
+
+  /**
+   * An event has brought a version: it must name the commit that wrote it, by position and transaction. What the writer does
+   * not know yet is judged when he does.
+   */
+  see(sighting: Sighting): void {
+    const known = this.#byRow.get(`${sighting.table} ${sighting.id}`);
+    if (known) this.#judge(known, sighting);
+  }
+
+  #judge({ group, commits }: Known, sighting: Sighting): void {
+    const { table, id, version, lsn, xid, complain } = sighting;
+    if (version > group.version) {
+      this.#early.add(sighting);
+      return;
+    }
+    this.#early.delete(sighting);
+    const commit = commits.find((one) => one.version === version);
+    // So old that it is forgotten.
+    if (!commit) return;
+    const { from = LSN_ZERO, lsn: to } = commit;
+    if (lsn < from || lsn >= to)
+      complain(
+        `${table} ${id}: version ${version} at ${formatLsn(lsn)}, but it was committed between ${formatLsn(from)} and ${formatLsn(to)}`,
+      );
+    if (commit.xid !== undefined && commit.xid !== xid)
+      complain(
+        `${table} ${id}: version ${version} of transaction ${xid}, but ${commit.xid} wrote it`,
+      );
+  }
+
+  /** When all writers have come to rest: events of versions that nobody has committed. Each is told once. */
+  complainOfEarly(): void {
+    for (const { table, id, version, complain } of this.#early)
+      complain(`${table} ${id}: version ${version}, which nobody has committed`);
+    this.#early.clear();
   }
 
   /** The oldest version that whoever knows everything up to `lsn` may show. */

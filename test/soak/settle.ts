@@ -20,8 +20,15 @@ type Options = Means & {
 
 const EQUAL_WITHIN_MS = 45_000;
 
-/** Until every process says of itself that it is ready, and the feed is live. Answers how long that took, in ms. */
-export async function untilGreen(world: OwnWorld, withinMs: number): Promise<number> {
+/**
+ * Until every process says of itself that it is ready, and these clients are served. Answers how long that took, in ms.
+ * @throws Error with who is not.
+ */
+export async function untilGreen(
+  world: OwnWorld,
+  withinMs: number,
+  clients: readonly SoakClient[] = [],
+): Promise<number> {
   const startedMs = performance.now();
   await eventually(
     async () => {
@@ -29,6 +36,8 @@ export async function untilGreen(world: OwnWorld, withinMs: number): Promise<num
         const why = process.isAlive ? await whyNotReady(process) : 'it has ended';
         if (why !== undefined) throw new Error(`${process.name}: ${why}`);
       }
+      const waiting = clients.find(({ isLive }) => !isLive);
+      if (waiting) throw new Error(`${waiting.name} is not served`);
       return true;
     },
     { timeoutMs: withinMs, everyMs: 50, says: 'every process is ready by itself' },
@@ -48,7 +57,7 @@ export async function settle(
   crowd: Crowd,
   paths: ReadonlyMap<number, readonly string[]>,
 ): Promise<string[]> {
-  const { world, truth, accounts, tally } = options;
+  const { world, truth, accounts, tally, ledger } = options;
   tally.note('until applied at rest, ms', await untilApplied(world));
   const wrong: string[] = [];
   // For all of them together: where one does not come to it, the others are asked only once more.
@@ -68,6 +77,7 @@ export async function settle(
       );
     }
   }
+  ledger.complainOfEarly();
   for (const account of accounts)
     wrong.push(...(await compareReads(options, account, paths.get(account.id) ?? [])));
   wrong.push(...(await verify(world, tally)));

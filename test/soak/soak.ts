@@ -1,20 +1,21 @@
 import { eventually } from '../support/eventually.ts';
 import type { Ground } from '../support/servers.ts';
-import { createAccounts, type SoakAccount } from './accounts.ts';
+import { createAccounts } from './accounts.ts';
 import { openCrowd, type Crowd } from './crowd.ts';
 import type { Fault } from './faults/fault.ts';
 import { Ledger } from './ledger.ts';
 import { sampleMemory } from './memory.ts';
 import { findMutations, type Mutation } from './mutations.ts';
 import { randomOf } from './random.ts';
-import { choosePaths, findLists, startReaders } from './readers.ts';
+import { Pace } from './pace.ts';
+import { findLists } from './readers.ts';
 import { createRest } from './rest.ts';
-import { settle, untilGreen } from './settle.ts';
+import { GREEN_WAIT_MS, runRound, type Running } from './round.ts';
+import { untilGreen } from './settle.ts';
 import { Tally } from './tally.ts';
 import { openTruth } from './truth.ts';
-import { startWorkload } from './workload.ts';
+import { findNeverWorked } from './workload.ts';
 import { openWorld } from './world.ts';
-import type { Means } from './versions.ts';
 
 export type SoakOptions = {
   readonly ground: Ground;
@@ -42,19 +43,8 @@ export type Soaked = {
   readonly failures: readonly string[];
 };
 
-type Running = Means & {
-  readonly options: SoakOptions;
-  readonly truth: ReturnType<typeof openTruth>;
-  readonly accounts: readonly SoakAccount[];
-  readonly tally: Tally;
-  readonly mutations: ReadonlyMap<number, readonly Mutation[]>;
-  readonly lists: readonly string[];
-  /** Faults whose turn is to come. */
-  readonly due: Fault[];
-};
-
-/** For a machine that does much else besides: what it really took is in the table. */
-const GREEN_MS = 180_000;
+/** By then each operation has had its turn many times. */
+const ALL_WORKED_MS = 5 * 60_000;
 
 /**
  * Rounds of work, faults and rest, until the time is over or something does not hold: then at once, with everything as it was
@@ -80,14 +70,17 @@ export async function runSoak(options: SoakOptions): Promise<Soaked> {
   try {
     const accounts = await createAccounts(truth, world.secret);
     const ledger = new Ledger(accounts.flatMap(({ groups }) => groups));
-    await untilGreen(world, GREEN_MS);
+    await untilGreen(world, GREEN_WAIT_MS);
     const mutations = new Map<number, readonly Mutation[]>();
     for (const account of accounts)
       mutations.set(account.id, await findMutations(world, account, random));
-    const means = { world, ledger, rest: createRest(world, random), random };
+    const pace = new Pace(world, tally);
+    const means = { world, ledger, pace, rest: createRest(world, random), random };
     const [first] = accounts;
     const lists = first ? await findLists(means, first) : [];
-    const running = { ...means, options, truth, accounts, tally, mutations, lists, due: [] };
+    const { faults, faultsAtOnce, workMs } = options;
+    const chosen = { faults, faultsAtOnce, due: [], workMs };
+    const running: Running = { ...means, ...chosen, truth, accounts, tally, mutations, lists };
     crowd = openCrowd(running);
     await untilLive(crowd);
     log(`${crowd.clients.length} clients of ${accounts.length} accounts are live`);
@@ -101,6 +94,8 @@ export async function runSoak(options: SoakOptions): Promise<Soaked> {
       const round = runRound(running, crowd, { number: rounds, log });
       failures.push(...(await Promise.race([round, stopped])));
     }
+    const isLong = performance.now() - workingMs > ALL_WORKED_MS;
+    if (failures.length === 0 && isLong) failures.push(...findNeverWorked(tally));
   } finally {
     crowd?.close();
     stopSampling();
@@ -123,109 +118,7 @@ function untilAborted(signal: AbortSignal | undefined): Promise<never> {
 
 function untilLive(crowd: Crowd): Promise<boolean> {
   return eventually(() => crowd.clients.every(({ isLive }) => isLive), {
-    timeoutMs: GREEN_MS,
+    timeoutMs: GREEN_WAIT_MS,
     says: 'every client is live',
   });
 }
-
-/** Answers what did not hold. */
-async function runRound(
-  running: Running,
-  crowd: Crowd,
-  { number, log }: { number: number; log: (says: string) => void },
-): Promise<string[]> {
-  const { options, world, tally, accounts, lists } = running;
-  const failures: string[] = [];
-  const paths = new Map<number, readonly string[]>();
-  for (const account of accounts) paths.set(account.id, await choosePaths(running, account, lists));
-  crowd.stir();
-  const workload = startWorkload({ ...running, writers: 3 });
-  const readers = startReaders(running, paths);
-  await letPass(options.workMs);
-  const chosen = chooseFaults(running);
-  log(`round ${number}: ${chosen.map(({ name }) => name).join(', ') || 'no fault'}`);
-  const within = Math.max(GREEN_MS, ...chosen.map(({ greenWithinMs }) => greenWithinMs));
-  try {
-    failures.push(...(await injectAll(running, chosen, { within, log })));
-    const greenMs = await untilGreen(world, within);
-    for (const { name } of chosen) tally.note(`green after ${name}, ms`, greenMs);
-    await letPass(options.workMs);
-  } catch (error) {
-    failures.push(String(error));
-  }
-  await workload.stop();
-  await readers.stop();
-  crowd.calm();
-  try {
-    if (failures.length === 0) failures.push(...(await settle(running, crowd, paths)));
-  } catch (error) {
-    failures.push(`at rest: ${String(error)}`);
-  }
-  failures.push(...tally.broken.splice(0));
-  if (failures.length === 0) {
-    tally.add('rounds held');
-    for (const { name, promises } of chosen) {
-      tally.add(`survived ${name}`);
-      for (const id of promises) tally.add(`faults of ${id}`);
-    }
-  }
-  log(
-    `round ${number}: ${failures.length === 0 ? 'holds' : 'FAILS'}, ${tally.count('events')} events, ${tally.count('versions compared')} versions read`,
-  );
-  return failures;
-}
-
-/** What one fault hindered another in is tried again alone: then it must go. Answers what did not. */
-async function injectAll(
-  running: Running,
-  chosen: readonly Fault[],
-  { within, log }: { within: number; log: (says: string) => void },
-): Promise<string[]> {
-  const ends = await Promise.all(chosen.map((fault) => inject(running, fault, log)));
-  const failed = chosen.filter((_fault, index) => ends[index] !== undefined);
-  if (chosen.length < 2) return ends.filter((end) => end !== undefined);
-  const failures: string[] = [];
-  for (const fault of failed) {
-    log(`once more, alone: ${ends[chosen.indexOf(fault)] ?? ''}`);
-    running.tally.add('faults hindered by others');
-    await untilGreen(running.world, within);
-    const end = await inject(running, fault, log);
-    if (end !== undefined) failures.push(end);
-  }
-  return failures;
-}
-
-/** Answers why it could not be done, or what did not follow. */
-async function inject(
-  { world, random, tally }: Running,
-  fault: Fault,
-  log: (says: string) => void,
-): Promise<string | undefined> {
-  try {
-    const { says, figures = {} } = await fault.run(world, random);
-    log(`${fault.name}: ${says} ${JSON.stringify(figures)}`);
-    for (const [name, value] of Object.entries(figures))
-      tally.note(`${fault.name}: ${name}`, value);
-    return undefined;
-  } catch (error) {
-    return `${fault.name}: ${error instanceof Error ? error.message : String(error)}`;
-  }
-}
-
-/** One, or some that bear each other. Each fault comes once before any comes again: what is chosen is taken out of `due`. */
-function chooseFaults({ options, world, random, due }: Running): Fault[] {
-  const chosen: Fault[] = [];
-  const count = 1 + random(options.faultsAtOnce);
-  for (let tries = 0; tries < 20 && chosen.length < count; tries++) {
-    if (due.length === 0) due.push(...options.faults);
-    const fitting = due.filter((fault) => !chosen.includes(fault) && fault.fits(world));
-    const fault = fitting[random(Math.max(1, fitting.length))];
-    if (!fault) break;
-    if (chosen.length > 0 && (fault.isAlone || chosen.some(({ isAlone }) => isAlone))) continue;
-    chosen.push(fault);
-    due.splice(due.indexOf(fault), 1);
-  }
-  return chosen;
-}
-
-const letPass = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

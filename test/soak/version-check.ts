@@ -1,3 +1,4 @@
+import { parseCursor } from '../../domain/cursor.ts';
 import type { FeedChange } from '../../domain/feed-protocol.ts';
 import { versionOf, type Group, type Ledger } from './ledger.ts';
 import type { Tally } from './tally.ts';
@@ -39,8 +40,8 @@ export class VersionCheck {
       }
   }
 
-  /** The changes of one whole commit. */
-  check(changes: readonly FeedChange[], cursor: string): void {
+  /** The changes of one whole commit, which the feed says is this one. */
+  check(changes: readonly FeedChange[], { cursor, xid }: { cursor: string; xid: number }): void {
     const written = new Map<Group, { version: number; rows: Set<string> }>();
     for (const change of changes) {
       if (change.op !== 'update') continue;
@@ -50,6 +51,7 @@ export class VersionCheck {
       if (!group || version === undefined) continue;
       const key = `${change.table} ${id}`;
       this.#follow(key, version, cursor);
+      this.#place({ table: change.table, id, version }, { cursor, xid });
       const together = written.get(group) ?? { version, rows: new Set<string>() };
       if (together.version !== version) this.#break(`${key}: two versions in ${cursor}`);
       written.set(group, { version: together.version, rows: together.rows.add(key) });
@@ -61,6 +63,17 @@ export class VersionCheck {
         this.#break(`${rows.size} of ${due} rows of version ${version} in ${cursor}`);
       if (due > 1) this.#options.tally.add('transactions whole');
     }
+  }
+
+  /** Where the feed says that it was committed. */
+  #place(
+    row: { table: string; id: number; version: number },
+    { cursor, xid }: { cursor: string; xid: number },
+  ): void {
+    const lsn = parseCursor(cursor)?.lsn;
+    if (lsn === undefined) return this.#break(`a commit at ${cursor}, which is no cursor`);
+    this.#options.ledger.see({ ...row, lsn, xid, complain: this.#break });
+    this.#options.tally.add('versions placed');
   }
 
   #follow(key: string, version: number, cursor: string): void {

@@ -25,6 +25,7 @@ const TOTAL = OPERATIONS.reduce((sum, { weight }) => sum + weight, 0);
 const BEHIND_BYTES = 1024 * 1024;
 const FAR_BEHIND_BYTES = 48 * 1024 * 1024;
 const PAUSE_MS = 4;
+const UNTRIED_EVERY = 60;
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -76,9 +77,27 @@ async function readBehind(world: OwnWorld): Promise<number | undefined> {
   return Math.max(0, Number(mustParseLsn(String(row?.['lsn'])) - applied));
 }
 
-function choose(random: Random): (typeof OPERATIONS)[number] | undefined {
+/** By weight; now and then one that has not worked yet, so that none stays away by chance. */
+function choose(random: Random, tally: Tally): (typeof OPERATIONS)[number] | undefined {
+  const untried = OPERATIONS.find((one) => timesOf(one, tally) === 0);
+  if (untried && random(UNTRIED_EVERY) === 0) return untried;
   let left = random(TOTAL);
   return OPERATIONS.find(({ weight }) => (left -= weight) < 0);
+}
+
+const timesOf = ({ name }: { name: string }, tally: Tally): number => tally.count(`work ${name}`);
+
+/** What never came to a commit: the schema refuses it always, and nothing is tried by it. */
+export function findNeverWorked(tally: Tally): string[] {
+  const byRest = REST_WRITES.map((route) => ({ name: byRestOf(route) }));
+  return [...OPERATIONS, ...byRest]
+    .filter((one) => timesOf(one, tally) === 0)
+    .map(({ name }) => {
+      const refusals = tally
+        .under(`refused ${name}: `)
+        .map(([why, count]) => `${why} ${count} times`);
+      return `${name} has never worked: ${refusals.join(', ') || 'it was not tried'}`;
+    });
 }
 
 /** One transaction of one to three operations: committed, rolled back, or prepared and decided later. */
@@ -99,7 +118,7 @@ async function operate(options: Options, account: SoakAccount): Promise<void> {
     };
     const count = random(4) === 0 ? 3 : 1;
     for (let index = 0; index < count; index++) {
-      const operation = choose(random);
+      const operation = choose(random, tally);
       if (!operation) continue;
       names.push(operation.name);
       // One that the schema refuses takes the others down only when it is alone.
@@ -136,20 +155,38 @@ async function decidePrepared(world: OwnWorld, random: Random): Promise<void> {
   }
 }
 
-/** As the frontend writes. */
+const REST_WRITES = [
+  'POST /api/contacts',
+  'PATCH /api/contacts',
+  'POST /api/leads',
+  'POST /api/tags',
+  'DELETE /api/contacts',
+] as const;
+
+const byRestOf = (route: string): string => `${route} by the API`;
+
+/** As the frontend writes: a contact, and some of what is done with it. */
 async function writeByRest({ rest, random, tally }: Options, account: SoakAccount): Promise<void> {
   const name = `${account.mark} ${random(1e9)}`;
-  const body = { name };
-  const made = await rest(account.token, 'POST /api/contacts', { body });
-  const id = (JSON.parse(made.text) as { data?: { id?: number } }).data?.id;
-  tally.add(`REST writes answered with ${made.status}`);
+  const write = async (
+    route: (typeof REST_WRITES)[number],
+    { id, body }: { id?: number; body?: object },
+  ): Promise<string> => {
+    const path = id === undefined ? route : `${route}/${id}`;
+    const { status, text } = await rest(account.token, path, body ? { body } : {});
+    tally.add(`REST writes answered with ${status}`);
+    const isDone = status >= 200 && status < 300;
+    tally.add(isDone ? `work ${byRestOf(route)}` : `refused ${byRestOf(route)}: ${status}`);
+    return text;
+  };
+  const made = await write('POST /api/contacts', { body: { name } });
+  const id = (JSON.parse(made) as { data?: { id?: number } }).data?.id;
   if (id === undefined) return;
   const more = [
-    () => rest(account.token, `PATCH /api/contacts/${id}`, { body: { notes: name } }),
-    () => rest(account.token, 'POST /api/leads', { body: { contact_id: id, title: name } }),
-    () => rest(account.token, 'POST /api/tags', { body }),
-    () => rest(account.token, `DELETE /api/contacts/${id}`),
+    () => write('PATCH /api/contacts', { id, body: { notes: name } }),
+    () => write('POST /api/leads', { body: { contact_id: id, title: name } }),
+    () => write('POST /api/tags', { body: { name } }),
+    () => write('DELETE /api/contacts', { id }),
   ];
-  for (const write of more)
-    if (random(2) === 0) tally.add(`REST writes answered with ${(await write()).status}`);
+  for (const one of more) if (random(2) === 0) await one();
 }
