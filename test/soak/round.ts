@@ -107,6 +107,7 @@ async function breakAndHeal(
     ms: greenMs,
     // All of them are over: the slowest to heal is what is waited for.
     mostMs: Math.max(...chosen.map(({ greenWithinMs }) => greenWithinMs)),
+    waitMs: 0,
   };
   return { why, taken: [...taken, green] };
 }
@@ -147,7 +148,7 @@ async function inject({ world, random, tally }: Running, fault: Fault, log: Diar
 }
 
 function boundedFigures(
-  { name, bounds = {} }: Fault,
+  { name, bounds = {}, waits = {} }: Fault,
   figures: NonNullable<FaultReport['figures']>,
 ): Taken[] {
   return Object.entries(bounds).map(([figure, mostMs]) => ({
@@ -155,6 +156,7 @@ function boundedFigures(
     // A figure that is not there is no proof of anything.
     ms: figures[figure] ?? Infinity,
     mostMs,
+    waitMs: waits[figure] ?? 0,
   }));
 }
 

@@ -25,7 +25,7 @@ const TOTAL = OPERATIONS.reduce((sum, { weight }) => sum + weight, 0);
 const BEHIND_BYTES = 1024 * 1024;
 const FAR_BEHIND_BYTES = 48 * 1024 * 1024;
 const PAUSE_MS = 4;
-const UNTRIED_EVERY = 60;
+const UNTRIED_EVERY = 400;
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 

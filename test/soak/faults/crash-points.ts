@@ -65,6 +65,7 @@ function stopAt(point: (typeof OF_A_BATCH)[number]): Fault {
     resync: 'never',
     greenWithinMs: 30_000,
     bounds: { takeoverAfterStopMs: 8_000 },
+    waits: { takeoverAfterStopMs: 6_000 },
     fits: (world) => replicatorsOf(world).length >= 2,
     run: async (world, random) => {
       const leader = await findLeader(world);

@@ -51,7 +51,7 @@ export type SoakWorld = {
   log(says: string): void;
 };
 
-/** What became of the subscribers' past: asserted by who injects, when no other fault ran beside. */
+/** What became of the subscribers' past. Of several faults at once one that ends it ends it for all. */
 export type Resync = 'never' | 'always' | 'may';
 
 export type FaultReport = {
@@ -70,6 +70,8 @@ export type Fault = {
   readonly greenWithinMs: number;
   /** Of figures in its reports, at most: for a machine that does nothing else besides. */
   readonly bounds?: Readonly<Record<string, number>>;
+  /** The part of a bound that is waited by the clock: on a slow machine it is not longer. */
+  readonly waits?: Readonly<Record<string, number>>;
   /** Such faults bear no other beside them: their own proof would be disturbed, or the machine overloaded. */
   readonly isAlone?: boolean;
   /** May it be chosen now? */

@@ -55,6 +55,7 @@ function leaderHalfOpen({ name, greenWithinMs, freeze }: HalfOpen): Fault {
     resync: 'never',
     greenWithinMs,
     bounds: { leaseEndedMs: 3_300 },
+    waits: { leaseEndedMs: 3_000 },
     fits: (world) => replicatorsOf(world).length >= 1,
     run: async (world) => {
       const leader = await findLeader(world);

@@ -76,6 +76,7 @@ const leaderStopped: Fault = {
   greenWithinMs: 30_000,
   // The beat lives 3 s, the standby waits 3 s more, and asks every quarter of a second.
   bounds: { takeoverAfterStopMs: 8_000, leaseAfterStopMs: 3_200 },
+  waits: { takeoverAfterStopMs: 6_000, leaseAfterStopMs: 3_000 },
   fits: (world) => replicatorsOf(world).length >= 2,
   run: async (world, random) => {
     const leader = await findLeader(world);
