@@ -31,30 +31,30 @@ export class Pace {
       tripsMs.push(await untilApplied(this.#world));
       await letPass(ms / MARKS);
     }
-    this.#beforeMs = this.#averageMs;
+    this.#beforeMs = this.averageMs;
     this.#tripsMs = tripsMs;
-    this.#tally.note('heartbeat on the average, ms', this.#averageMs);
-    this.#tally.note('heartbeat, slowest, ms', this.slowestMs);
-  }
-
-  /** The slowest trip of the last time. */
-  get slowestMs(): number {
-    return Math.max(0, ...this.#tripsMs);
+    this.#tally.note('heartbeat on the average, ms', this.averageMs);
+    this.#tally.note('heartbeat, slowest, ms', this.#slowestMs);
   }
 
   /** 1 on a machine that keeps up; by the slower one of the last two times, which are those around a fault. */
   get factor(): number {
-    const averageMs = Math.max(this.#averageMs, this.#beforeMs);
+    const averageMs = Math.max(this.averageMs, this.#beforeMs);
     return Math.min(FACTOR_MAX, Math.max(1, averageMs / USUAL_MS));
   }
 
   /** `120 ms on the average, 400 at most`. */
   get says(): string {
-    return `${Math.round(this.#averageMs)} ms on the average, ${Math.round(this.slowestMs)} at most`;
+    return `${Math.round(this.averageMs)} ms on the average, ${Math.round(this.#slowestMs)} at most`;
   }
 
-  get #averageMs(): number {
+  /** Of the last time's trips. */
+  get averageMs(): number {
     const sumMs = this.#tripsMs.reduce((sum, ms) => sum + ms, 0);
     return sumMs / Math.max(1, this.#tripsMs.length);
+  }
+
+  get #slowestMs(): number {
+    return Math.max(0, ...this.#tripsMs);
   }
 }

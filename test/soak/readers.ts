@@ -170,7 +170,7 @@ function judge(
     if (answer.cache !== 'hit') continue;
     const ageMs = ledger.ageOf({ table, id: row.id, version }, startedMs);
     tally.note('stalest hit, ms', ageMs);
-    if (ageMs > STALE_MS_MAX + UNREAD_MS + pace.slowestMs)
+    if (ageMs > STALE_MS_MAX + UNREAD_MS + pace.averageMs)
       tally.break(path, `is a hit of version ${version}, which was over for ${ageMs} ms`);
   }
 }
