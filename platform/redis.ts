@@ -109,9 +109,14 @@ export async function readRunId(redis: RedisClient): Promise<string> {
     if (policyOf(info) !== 'noeviction') throw redisEvicts(policyOf(info));
   }
   return infos
-    .map((info) => `${runIdOf(info)}/${/^evicted_keys:(\d+)/m.exec(info)?.[1] ?? '0'}`)
+    .map((info) => `${runIdOf(info)}/${evictedOf(info)}`)
     .sort()
     .join(' ');
+}
+
+/** How many keys it has evicted since it was started, as INFO says. */
+export function evictedOf(info: string): string {
+  return /^evicted_keys:(\d+)/m.exec(info)?.[1] ?? '0';
 }
 
 function runIdOf(info: string): string {

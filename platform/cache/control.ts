@@ -10,7 +10,7 @@ import {
 import { ClarinError } from '../../domain/errors.ts';
 import { lsnFromHex, lsnToHex, type Lsn } from '../../domain/lsn.ts';
 import type { Log } from '../log.ts';
-import { readRunId, redisEvicts, type RedisClient } from '../redis.ts';
+import { evictedOf, readRunId, redisEvicts, type RedisClient } from '../redis.ts';
 import {
   ADVANCE,
   BEAT,
@@ -81,7 +81,7 @@ export class ControlStore {
     const [info, known] = await reachable(
       Promise.all([this.#redis.info('stats'), this.#redis.hget(this.#keys.control, 'evicted')]),
     );
-    return known !== null && /^evicted_keys:(\d+)/m.exec(info)?.[1] !== known;
+    return known !== null && evictedOf(info) !== known;
   }
 
   /** Called once by a new leader, before anything else: from here on older leaders' global writes are refused. */

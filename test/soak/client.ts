@@ -1,5 +1,6 @@
 import { WebSocket } from 'ws';
 import { parseCursor } from '../../domain/cursor.ts';
+import { isBefore } from '../support/cursor-order.ts';
 import type { FeedChange, ServerMessage } from '../../domain/feed-protocol.ts';
 import type { Ledger } from './ledger.ts';
 import type { Tally } from './tally.ts';
@@ -262,15 +263,6 @@ export class SoakClient {
 
 function shortly(change: FeedChange): string {
   return `${change.op} ${change.table} ${String(change.key['id'] ?? '')}`;
-}
-
-/** Strictly, within one epoch; an unknown cursor is before every other. */
-function isBefore(left: string | undefined, right: string | undefined): boolean {
-  if (right === undefined) return false;
-  if (left === undefined) return true;
-  const [a, b] = [parseCursor(left), parseCursor(right)];
-  if (!a || !b || a.epoch !== b.epoch) return false;
-  return a.lsn < b.lsn;
 }
 
 function isSameEpoch(left: string | undefined, right: string): boolean {

@@ -3,7 +3,8 @@ import type { Database } from '../../platform/postgres.ts';
 import { findFreePort } from '../../platform/services/ports.ts';
 import { spawnRole } from '../support/spawn-role.ts';
 import { openTruth, startModel, untilEqual } from './support/compare.ts';
-import { findStaleReads, randomOf, startLoad, untilWritten } from './support/load.ts';
+import { randomOf } from '../soak/random.ts';
+import { findStaleReads, startLoad, untilWritten } from './support/load.ts';
 import { addLeads, startStack, type Stack } from './support/stack.ts';
 
 const ROUNDS = 20;

@@ -1,14 +1,6 @@
 import { eventually } from '../../support/services.ts';
+import { randomOf } from '../../soak/random.ts';
 import type { Stack, TestAccount } from './stack.ts';
-
-/** Seeded randomness, so that a failure can be run again. */
-export function randomOf(seed: number): (below: number) => number {
-  let state = seed | 0;
-  return (below) => {
-    state = (Math.imul(state, 1664525) + 1013904223) | 0;
-    return (state >>> 8) % below;
-  };
-}
 
 export type Load = { readonly writes: number; stop(): Promise<void> };
 

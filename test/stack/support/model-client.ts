@@ -1,5 +1,6 @@
 import { WebSocket } from 'ws';
 import { parseCursor } from '../../../domain/cursor.ts';
+import { isBefore } from '../../support/cursor-order.ts';
 import type { FeedChange, ServerMessage, SubscribedTable } from '../../../domain/feed-protocol.ts';
 import { eventually } from '../../support/services.ts';
 
@@ -234,13 +235,4 @@ export class ModelClient {
   #advance(cursor: string): void {
     if (!isBefore(cursor, this.cursor)) this.cursor = cursor;
   }
-}
-
-/** Strictly, within one epoch; an unknown cursor is before every other. */
-function isBefore(left: string | undefined, right: string | undefined): boolean {
-  if (right === undefined) return false;
-  if (left === undefined) return true;
-  const [a, b] = [parseCursor(left), parseCursor(right)];
-  if (!a || !b || a.epoch !== b.epoch) return false;
-  return a.lsn < b.lsn;
 }
